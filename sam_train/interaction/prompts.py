@@ -1,0 +1,59 @@
+"""The prompts that a decoder takes: ragged over objects, padded with label -1."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+FOREGROUND, BACKGROUND, TOP_LEFT, BOTTOM_RIGHT, PADDING = 1, 0, 2, 3, -1
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts of N objects, which may belong to several images.
+
+    Coordinates are (x, y) pixels of the input frame. A box is two points with the labels of
+    its corners, so that objects with and without a box share one batch.
+    """
+
+    point_coords: Float[Tensor, "N P 2"]
+    point_labels: Int[Tensor, "N P"]
+    mask_inputs: Float[Tensor, "N 1 h w"] | None = None
+    has_mask: Bool[Tensor, " N"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.point_coords)
+
+    def __getitem__(self, index: slice | Tensor) -> "Prompts":
+        return Prompts(
+            self.point_coords[index],
+            self.point_labels[index],
+            None if self.mask_inputs is None else self.mask_inputs[index],
+            None if self.has_mask is None else self.has_mask[index],
+        )
+
+    def add_points(self, coords: Float[Tensor, "N 2"], labels: Int[Tensor, " N"]) -> "Prompts":
+        """One more point for every object; label -1 adds none."""
+        return replace(
+            self,
+            point_coords=torch.cat([self.point_coords, coords[:, None]], dim=1),
+            point_labels=torch.cat([self.point_labels, labels[:, None]], dim=1),
+        )
+
+    def with_masks(self, low_res_logits: Float[Tensor, "N 1 h w"]) -> "Prompts":
+        """The same prompts with the logits of the round before as mask prompts."""
+        has_mask = torch.ones(len(self), dtype=torch.bool, device=low_res_logits.device)
+        return replace(self, mask_inputs=low_res_logits, has_mask=has_mask)
+
+
+def point_prompts(coords: Float[Tensor, "N 2"], labels: Int[Tensor, " N"]) -> Prompts:
+    """One point for every object, followed by the padding point that SAM adds where no box is."""
+    first = torch.stack([coords, torch.zeros_like(coords)], dim=1)
+    return Prompts(first, torch.stack([labels, torch.full_like(labels, PADDING)], dim=1))
+
+
+def box_prompts(boxes: Float[Tensor, "N 4"]) -> Prompts:
+    """One XYXY box of the input frame for every object."""
+    corners = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=boxes.device)
+    return Prompts(boxes.reshape(-1, 2, 2), corners.expand(len(boxes), 2))

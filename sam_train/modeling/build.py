@@ -1,0 +1,106 @@
+"""Builds the models by name; sizes live only here."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from sam_train.modeling.image_encoder import ImageEncoderPyramid, ImageEncoderViT
+from sam_train.modeling.mask_decoder import MaskDecoder
+from sam_train.modeling.prompt_encoder import PromptEncoder
+from sam_train.modeling.sam import Sam
+from sam_train.modeling.transformer import TwoWayTransformer
+
+# embed_dim, depth, num_heads, global attention blocks: segment_anything/build_sam.py.
+VIT_SIZES = {
+    "vit_b": (768, 12, 12, (2, 5, 8, 11)),
+    "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
+    "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
+}
+
+
+def build_sam_vit(
+    size: str,
+    checkpoint: str | Path | None = None,
+    *,
+    image_size: int = 1024,
+    drop_path_rate: float = 0.0,
+    dropout: float = 0.0,
+    decoder_depth: int = 2,
+) -> Sam:
+    """Builds SAM ViT-B, L or H. `image_size` is a multiple of 16; tables are fitted on loading."""
+    if image_size % 16:
+        raise ValueError(f"image_size {image_size} is not a multiple of the patch size 16")
+    embed_dim, depth, num_heads, global_attn_indexes = VIT_SIZES[size]
+    image_encoder = ImageEncoderViT(
+        image_size,
+        embed_dim,
+        depth=depth,
+        num_heads=num_heads,
+        global_attn_indexes=global_attn_indexes,
+        drop_path_rate=drop_path_rate,
+    )
+    sam = assemble(image_encoder, dim=256, depth=decoder_depth, mlp_dim=2048, dropout=dropout)
+    return load_weights(sam, checkpoint)
+
+
+def build_sam_tiny(
+    checkpoint: str | Path | None = None,
+    *,
+    image_size: int = 256,
+    trunk: str = "resnet18d",
+    stride: int = 8,
+    dim: int = 128,
+    drop_path_rate: float = 0.0,
+    dropout: float = 0.0,
+) -> Sam:
+    """Builds the small model that two CPU cores can train. `image_size` is a multiple of 32."""
+    if image_size % 32:
+        raise ValueError(f"image_size {image_size} is not a multiple of the coarsest stride 32")
+    image_encoder = ImageEncoderPyramid(
+        image_size, trunk, out_chans=dim, stride=stride, drop_path_rate=drop_path_rate
+    )
+    sam = assemble(image_encoder, dim=dim, depth=2, mlp_dim=4 * dim, dropout=dropout)
+    return load_weights(sam, checkpoint)
+
+
+def assemble(
+    image_encoder: nn.Module, *, dim: int, depth: int, mlp_dim: int, dropout: float
+) -> Sam:
+    """Puts SAM's prompt encoder and decoder of width `dim` on an image encoder."""
+    grid = (image_encoder.embedding_size, image_encoder.embedding_size)
+    transformer = TwoWayTransformer(depth, dim, num_heads=8, mlp_dim=mlp_dim, dropout=dropout)
+    transformer.tie_attention_to_distance()
+    return Sam(
+        image_encoder=image_encoder,
+        prompt_encoder=PromptEncoder(
+            embed_dim=dim,
+            image_embedding_size=grid,
+            input_image_size=(image_encoder.img_size, image_encoder.img_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=MaskDecoder(transformer_dim=dim, transformer=transformer),
+    )
+
+
+def load_weights(sam: Sam, checkpoint: str | Path | None) -> Sam:
+    """Loads a checkpoint, if one is given, and switches to evaluation as the official builders do."""
+    if checkpoint is not None:
+        from sam_train.modeling.checkpoint import load_checkpoint
+
+        load_checkpoint(sam, Path(checkpoint))
+    return sam.eval()
+
+
+build_sam_vit_b = partial(build_sam_vit, "vit_b")
+build_sam_vit_l = partial(build_sam_vit, "vit_l")
+build_sam_vit_h = partial(build_sam_vit, "vit_h")
+
+sam_model_registry: dict[str, Callable[..., Sam]] = {
+    "default": build_sam_vit_h,
+    "vit_h": build_sam_vit_h,
+    "vit_l": build_sam_vit_l,
+    "vit_b": build_sam_vit_b,
+    "tiny": build_sam_tiny,
+}

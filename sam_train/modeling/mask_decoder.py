@@ -1,0 +1,85 @@
+"""Image embedding and prompt tokens to masks and their predicted IoU (SAM, section 3, App. A)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sam_train.modeling.layers import MLP, LayerNorm2d
+
+
+class MaskDecoder(nn.Module):
+    """Predicts one mask for several prompts (token 0) and three for an ambiguous one (tokens 1 to 3)."""
+
+    def __init__(
+        self,
+        *,
+        transformer_dim: int,
+        transformer: nn.Module,
+        num_multimask_outputs: int = 3,
+        activation: type[nn.Module] = nn.GELU,
+        iou_head_depth: int = 3,
+        iou_head_hidden_dim: int = 256,
+    ) -> None:
+        super().__init__()
+        self.transformer_dim = transformer_dim
+        self.transformer = transformer
+        self.num_multimask_outputs = num_multimask_outputs
+        self.num_mask_tokens = num_multimask_outputs + 1
+        self.iou_token = nn.Embedding(1, transformer_dim)
+        self.mask_tokens = nn.Embedding(self.num_mask_tokens, transformer_dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(transformer_dim, transformer_dim // 4, kernel_size=2, stride=2),
+            LayerNorm2d(transformer_dim // 4),
+            activation(),
+            nn.ConvTranspose2d(transformer_dim // 4, transformer_dim // 8, kernel_size=2, stride=2),
+            activation(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(transformer_dim, transformer_dim, output_dim=transformer_dim // 8, num_layers=3)
+            for _ in range(self.num_mask_tokens)
+        )
+        self.iou_prediction_head = MLP(
+            transformer_dim,
+            iou_head_hidden_dim,
+            output_dim=self.num_mask_tokens,
+            num_layers=iou_head_depth,
+        )
+
+    def forward(
+        self,
+        image_embeddings: Float[Tensor, "1 C h w"],
+        image_pe: Float[Tensor, "1 C h w"],
+        sparse_prompt_embeddings: Float[Tensor, "N K C"],
+        dense_prompt_embeddings: Float[Tensor, "N C h w"],
+        multimask_output: bool,
+    ) -> tuple[Float[Tensor, "N M 4h 4w"], Float[Tensor, "N M"]]:
+        """Low-resolution logits and predicted IoU of the prompts of one image."""
+        low_res_logits, iou_pred = self.predict_masks(
+            image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
+        )
+        tokens = slice(1, None) if multimask_output else slice(0, 1)
+        return low_res_logits[:, tokens], iou_pred[:, tokens]
+
+    def predict_masks(
+        self,
+        image_embeddings: Float[Tensor, "#N C h w"],
+        image_pe: Float[Tensor, "1 C h w"],
+        sparse_prompt_embeddings: Float[Tensor, "N K C"],
+        dense_prompt_embeddings: Float[Tensor, "N C h w"],
+    ) -> tuple[Float[Tensor, "N 4 4h 4w"], Float[Tensor, "N 4"]]:
+        """All candidates of every prompt; one image embedding for all, or one for each prompt."""
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat(
+            [output_tokens.expand(len(sparse_prompt_embeddings), -1, -1), sparse_prompt_embeddings],
+            dim=1,
+        )
+        source = image_embeddings + dense_prompt_embeddings
+        tokens, source_tokens = self.transformer(source, image_pe, tokens)
+        iou_token, mask_tokens = tokens[:, 0], tokens[:, 1 : 1 + self.num_mask_tokens]
+
+        pixels = self.output_upscaling(source_tokens.transpose(1, 2).reshape(source.shape))
+        weights = torch.stack(
+            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )  # (N, 4, C / 8)
+        low_res_logits = torch.einsum("nmc,nchw->nmhw", weights, pixels)
+        return low_res_logits, self.iou_prediction_head(iou_token)

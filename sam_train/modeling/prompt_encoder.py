@@ -1,0 +1,137 @@
+"""Points, boxes and masks to embeddings (SAM, section 3 and App. A)."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sam_train.modeling.layers import LayerNorm2d
+
+PADDING_LABEL = -1
+BOX_LABELS = (2, 3)  # the top-left and the bottom-right corner
+
+
+class PositionEmbeddingRandom(nn.Module):
+    """Random Fourier features of positions; the matrix is part of the weights."""
+
+    def __init__(self, num_pos_feats: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer(
+            "positional_encoding_gaussian_matrix", scale * torch.randn(2, num_pos_feats)
+        )
+
+    def forward(self, size: tuple[int, int]) -> Float[Tensor, "C h w"]:
+        """Encodes the cell centres of a grid of (h, w) cells."""
+        device = self.positional_encoding_gaussian_matrix.device
+        y, x = ((torch.arange(n, device=device) + 0.5) / n for n in size)
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (h, w, 2)
+        return self.encode(grid).permute(2, 0, 1)
+
+    def encode_pixels(
+        self, coords: Float[Tensor, "*batch 2"], image_size: tuple[int, int]
+    ) -> Float[Tensor, "*batch C"]:
+        """Encodes (x, y) pixels of a padded input frame of (H, W)."""
+        height, width = image_size
+        return self.encode(coords.float() / coords.new_tensor([width, height]).float())
+
+    def encode(self, coords: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch C"]:
+        """Encodes (x, y) in [0, 1], in fp32 also under autocast (half a pixel is lost in bf16)."""
+        with torch.autocast(coords.device.type, enabled=False):
+            matrix = self.positional_encoding_gaussian_matrix.float()
+            angle = 2 * math.pi * ((2 * coords.float() - 1) @ matrix)
+            return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+class PromptEncoder(nn.Module):
+    """Turns prompts into sparse tokens (points, boxes) and a dense map (the mask prompt)."""
+
+    def __init__(
+        self,
+        embed_dim: int,
+        image_embedding_size: tuple[int, int],
+        input_image_size: tuple[int, int],
+        mask_in_chans: int,
+    ) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.image_embedding_size = image_embedding_size
+        self.input_image_size = input_image_size
+        self.mask_input_size = tuple(4 * side for side in image_embedding_size)
+        self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
+        # In this order: background, foreground, top-left corner, bottom-right corner.
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, embed_dim) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, embed_dim)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, mask_in_chans // 4, kernel_size=2, stride=2),
+            LayerNorm2d(mask_in_chans // 4),
+            nn.GELU(),
+            nn.Conv2d(mask_in_chans // 4, mask_in_chans, kernel_size=2, stride=2),
+            LayerNorm2d(mask_in_chans),
+            nn.GELU(),
+            nn.Conv2d(mask_in_chans, embed_dim, kernel_size=1),
+        )
+        self.no_mask_embed = nn.Embedding(1, embed_dim)
+
+    def get_dense_pe(self) -> Float[Tensor, "1 C h w"]:
+        """The positional code of every cell of the image embedding."""
+        return self.pe_layer(self.image_embedding_size)[None]
+
+    def forward(
+        self,
+        points: tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]] | None,
+        boxes: Float[Tensor, "N 4"] | Float[Tensor, "N 1 4"] | None,
+        masks: Float[Tensor, "N 1 H W"] | None,
+    ) -> tuple[Float[Tensor, "N K C"], Float[Tensor, "N C h w"]]:
+        """Encodes prompts of one kind each, as the segment_anything package does.
+
+        Coordinates are pixels of the padded input frame, boxes XYXY, masks low-resolution
+        logits. Points without boxes get one padding point.
+        """
+        corners = None if boxes is None else boxes.reshape(-1, 2, 2)
+        sparse = self.no_mask_embed.weight.new_empty(_batch_size(points, boxes, masks), 0, self.embed_dim)
+        if points is not None:
+            coords, labels = points
+            if corners is None:
+                coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
+                labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING_LABEL)], dim=1)
+            sparse = self.embed_points(coords, labels)
+        if corners is not None:
+            labels = torch.tensor(BOX_LABELS, device=corners.device).expand(len(corners), 2)
+            sparse = torch.cat([sparse, self.embed_points(corners, labels)], dim=1)
+        if masks is None:
+            return sparse, self.embed_no_mask(len(sparse))
+        return sparse, self.mask_downscaling(masks)
+
+    def embed_points(
+        self, coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"]
+    ) -> Float[Tensor, "N P C"]:
+        """Embeds (x, y) pixels of the input frame by label: 1, 0, 2 and 3 for box corners, -1.
+
+        The half pixel is SAM's: an integer coordinate means the centre of its pixel.
+        A padding point has no position, only its trained embedding.
+        """
+        position = self.pe_layer.encode_pixels(coords + 0.5, self.input_image_size)
+        kinds = torch.cat([self.not_a_point_embed.weight] + [e.weight for e in self.point_embeddings])
+        is_point = (labels != PADDING_LABEL)[..., None]
+        return torch.where(is_point, position, 0) + kinds[labels.long() + 1]
+
+    def embed_no_mask(self, count: int) -> Float[Tensor, "N C h w"]:
+        """The dense embedding of prompts without a mask."""
+        embed = self.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        return embed.expand(count, -1, *self.image_embedding_size)
+
+    def embed_masks(
+        self, masks: Float[Tensor, "N 1 H W"], has_mask: Bool[Tensor, " N"]
+    ) -> Float[Tensor, "N C h w"]:
+        """Embeds mask prompts where there is one and the no-mask embedding elsewhere."""
+        dense = self.mask_downscaling(masks)
+        return torch.where(has_mask[:, None, None, None], dense, self.embed_no_mask(len(masks)))
+
+
+def _batch_size(points: tuple | None, boxes: Tensor | None, masks: Tensor | None) -> int:
+    if points is not None:
+        return len(points[0])
+    if boxes is not None:
+        return len(boxes)
+    return 1 if masks is None else len(masks)

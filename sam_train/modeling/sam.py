@@ -1,0 +1,129 @@
+"""SAM: an image encoder, a prompt encoder and a mask decoder (Segment Anything, section 3)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam_train.interaction.prompts import Prompts
+from sam_train.modeling.mask_decoder import MaskDecoder
+from sam_train.modeling.prompt_encoder import PromptEncoder
+
+
+class Sam(nn.Module):
+    """Segments what the prompts point at; input images are RGB from 0 to 255, normalised inside."""
+
+    mask_threshold: float = 0.0
+    image_format: str = "RGB"
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+        pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
+        pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    @property
+    def image_size(self) -> int:
+        """The side of the square input frame."""
+        return self.image_encoder.img_size
+
+    def encode(
+        self, images: UInt8[Tensor, "B 3 S S"], input_sizes: Int[Tensor, "B 2"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Embeds images of the padded input frame. The padding becomes the mean colour, as in SAM."""
+        x = (images - self.pixel_mean) / self.pixel_std
+        y, x_axis = (torch.arange(n, device=images.device) for n in images.shape[-2:])
+        inside = (y[:, None] < input_sizes[:, 0, None, None]) & (
+            x_axis < input_sizes[:, 1, None, None]
+        )
+        return self.image_encoder(x * inside[:, None])
+
+    def decode(
+        self,
+        image_embeddings: Float[Tensor, "B C h w"],
+        prompts: Prompts,
+        image_index: Int[Tensor, " N"],
+    ) -> tuple[Float[Tensor, "N 4 4h 4w"], Float[Tensor, "N 4"]]:
+        """All candidates of every prompt; prompt n belongs to image `image_index[n]`."""
+        encoder = self.prompt_encoder
+        sparse = encoder.embed_points(prompts.point_coords, prompts.point_labels)
+        if prompts.mask_inputs is None:
+            dense = encoder.embed_no_mask(len(sparse))
+        else:
+            dense = encoder.embed_masks(prompts.mask_inputs, prompts.has_mask)
+        return self.mask_decoder.predict_masks(
+            image_embeddings[image_index], encoder.get_dense_pe(), sparse, dense
+        )
+
+    def preprocess(self, x: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 S S"]:
+        """Normalises the colours, then pads with zeros at the bottom and the right."""
+        x = (x - self.pixel_mean) / self.pixel_std
+        height, width = x.shape[-2:]
+        return F.pad(x, (0, self.image_size - width, 0, self.image_size - height))
+
+    def postprocess_masks(
+        self,
+        masks: Float[Tensor, "N M h w"],
+        input_size: tuple[int, ...],
+        original_size: tuple[int, ...],
+    ) -> Float[Tensor, "N M H W"]:
+        """Enlarges low-resolution logits to the original image: to the input frame, cut, resize."""
+        side = self.image_size
+        masks = F.interpolate(masks, (side, side), mode="bilinear", align_corners=False)
+        masks = masks[..., : input_size[0], : input_size[1]]
+        return F.interpolate(masks, tuple(original_size), mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def forward(
+        self, batched_input: list[dict[str, Any]], multimask_output: bool
+    ) -> list[dict[str, Tensor]]:
+        """Predicts masks for images with their prompts, as the segment_anything package does.
+
+        Each input holds `image` (3, H, W) in the input frame, `original_size`, and optionally
+        `point_coords`, `point_labels`, `boxes`, `mask_inputs`; each output holds boolean
+        `masks` at the original size, `iou_predictions` and `low_res_logits`.
+        """
+        images = torch.stack([self.preprocess(sample["image"]) for sample in batched_input])
+        image_embeddings = self.image_encoder(images)
+        return [
+            self._predict(sample, embedding[None], multimask_output)
+            for sample, embedding in zip(batched_input, image_embeddings, strict=True)
+        ]
+
+    def _predict(
+        self, sample: dict[str, Any], image_embedding: Tensor, multimask_output: bool
+    ) -> dict[str, Tensor]:
+        points = (sample["point_coords"], sample["point_labels"]) if "point_coords" in sample else None
+        sparse, dense = self.prompt_encoder(
+            points=points, boxes=sample.get("boxes"), masks=sample.get("mask_inputs")
+        )
+        low_res_logits, iou_pred = self.mask_decoder(
+            image_embeddings=image_embedding,
+            image_pe=self.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask_output,
+        )
+        input_size = tuple(sample["image"].shape[-2:])
+        logits = self.postprocess_masks(low_res_logits, input_size, sample["original_size"])
+        return {
+            "masks": logits > self.mask_threshold,
+            "iou_predictions": iou_pred,
+            "low_res_logits": low_res_logits,
+        }

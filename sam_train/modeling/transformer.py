@@ -1,0 +1,165 @@
+"""The two-way transformer of the mask decoder: prompts read the image, the image reads the prompts."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam_train.modeling.layers import MLPBlock
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose inner width is `embedding_dim / downsample_rate`."""
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        *,
+        downsample_rate: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.internal_dim = embedding_dim // downsample_rate
+        self.num_heads = num_heads
+        self.dropout = dropout
+        if self.internal_dim % num_heads:
+            raise ValueError(f"num_heads {num_heads} must divide the width {self.internal_dim}")
+        self.q_proj = nn.Linear(embedding_dim, self.internal_dim)
+        self.k_proj = nn.Linear(embedding_dim, self.internal_dim)
+        self.v_proj = nn.Linear(embedding_dim, self.internal_dim)
+        self.out_proj = nn.Linear(self.internal_dim, embedding_dim)
+
+    def forward(
+        self,
+        q: Float[Tensor, "N Q C"],
+        k: Float[Tensor, "N K C"],
+        v: Float[Tensor, "N K C"],
+    ) -> Float[Tensor, "N Q C"]:
+        q, k, v = (
+            proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (N, heads, length, c)
+            for proj, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
+        )
+        dropout = self.dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        return self.out_proj(out.transpose(1, 2).flatten(-2))
+
+
+class TwoWayAttentionBlock(nn.Module):
+    """Token self-attention, tokens to image, MLP on tokens, image to tokens; each then normed.
+
+    In the first block the self-attention replaces the tokens and sees no positional code.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        *,
+        mlp_dim: int = 2048,
+        attention_downsample_rate: int = 2,
+        dropout: float = 0.0,
+        skip_first_layer_pe: bool = False,
+    ) -> None:
+        super().__init__()
+        self.self_attn = Attention(embedding_dim, num_heads, dropout=dropout)
+        self.norm1 = nn.LayerNorm(embedding_dim)
+        self.cross_attn_token_to_image = Attention(
+            embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
+        )
+        self.norm2 = nn.LayerNorm(embedding_dim)
+        self.mlp = MLPBlock(embedding_dim, mlp_dim, nn.ReLU, dropout=dropout)
+        self.norm3 = nn.LayerNorm(embedding_dim)
+        self.norm4 = nn.LayerNorm(embedding_dim)
+        self.cross_attn_image_to_token = Attention(
+            embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
+        )
+        self.skip_first_layer_pe = skip_first_layer_pe
+
+    def forward(
+        self,
+        queries: Float[Tensor, "N T C"],
+        keys: Float[Tensor, "N HW C"],
+        *,
+        query_pe: Float[Tensor, "N T C"],
+        key_pe: Float[Tensor, "1 HW C"],
+    ) -> tuple[Float[Tensor, "N T C"], Float[Tensor, "N HW C"]]:
+        if self.skip_first_layer_pe:
+            queries = self.self_attn(q=queries, k=queries, v=queries)
+        else:
+            q = queries + query_pe
+            queries = queries + self.self_attn(q=q, k=q, v=queries)
+        queries = self.norm1(queries)
+
+        q, k = queries + query_pe, keys + key_pe
+        queries = self.norm2(queries + self.cross_attn_token_to_image(q=q, k=k, v=keys))
+        queries = self.norm3(queries + self.mlp(queries))
+
+        q = queries + query_pe
+        keys = self.norm4(keys + self.cross_attn_image_to_token(q=k, k=q, v=queries))
+        return queries, keys
+
+
+class TwoWayTransformer(nn.Module):
+    """Updates prompt tokens and image embedding together (SAM, App. A)."""
+
+    def __init__(
+        self,
+        depth: int,
+        embedding_dim: int,
+        *,
+        num_heads: int = 8,
+        mlp_dim: int = 2048,
+        attention_downsample_rate: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TwoWayAttentionBlock(
+                embedding_dim,
+                num_heads,
+                mlp_dim=mlp_dim,
+                attention_downsample_rate=attention_downsample_rate,
+                dropout=dropout,
+                skip_first_layer_pe=block == 0,
+            )
+            for block in range(depth)
+        )
+        self.final_attn_token_to_image = Attention(
+            embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
+        )
+        self.norm_final_attn = nn.LayerNorm(embedding_dim)
+
+    def forward(
+        self,
+        image_embedding: Float[Tensor, "N C h w"],
+        image_pe: Float[Tensor, "1 C h w"],
+        point_embedding: Float[Tensor, "N T C"],
+    ) -> tuple[Float[Tensor, "N T C"], Float[Tensor, "N HW C"]]:
+        """Returns the tokens and the image embedding after all blocks."""
+        keys = image_embedding.flatten(2).transpose(1, 2)  # (N, HW, C)
+        key_pe = image_pe.flatten(2).transpose(1, 2)
+        queries = point_embedding
+        for block in self.layers:
+            queries, keys = block(queries, keys, query_pe=point_embedding, key_pe=key_pe)
+        q, k = queries + point_embedding, keys + key_pe
+        queries = queries + self.final_attn_token_to_image(q=q, k=k, v=keys)
+        return self.norm_final_attn(queries), keys
+
+    @torch.no_grad()
+    def tie_attention_to_distance(self, scale: float = 2.5) -> None:
+        """Makes every image/token attention start as a distance kernel between positional codes.
+
+        Ties k_proj to q_proj, so that q.k falls with the distance between a click's code and
+        a grid cell's. From independent projections a decoder that is trained from scratch
+        predicts empty masks for a long time; published weights overwrite this start.
+        """
+        blocks = [
+            attention
+            for block in self.layers
+            for attention in (block.cross_attn_token_to_image, block.cross_attn_image_to_token)
+        ]
+        for attention in [*blocks, self.final_attn_token_to_image]:
+            attention.q_proj.weight.mul_(scale)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.k_proj.bias.copy_(attention.q_proj.bias)
