@@ -1,0 +1,96 @@
+"""Every config composes, resolves, and builds what exists with arguments that it takes."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+ENTRY_POINTS = {
+    "sam_train.train": "train",
+    "sam_train.evaluate": "evaluate",
+    "data_engine.run": "engine",
+}
+INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+
+
+def composed(entry: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(entry, list(overrides), return_hydra_config=True)
+
+
+def chosen_groups(entry: str) -> dict[str, str | None]:
+    return {k: v for k, v in composed(entry).hydra.runtime.choices.items() if "hydra/" not in k}
+
+
+def entry_of(experiment: str) -> str:
+    """The entry point that the command in an experiment's heading calls."""
+    text = (CONFIGS / "experiment" / f"{experiment}.yaml").read_text()
+    command = re.search(rf"^#.*-m (\S+) .*experiment={experiment}\b", text, re.MULTILINE)
+    assert command, f"experiment/{experiment}.yaml does not start with its command"
+    return ENTRY_POINTS[command[1]]
+
+
+def targets(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping with a `_target_`, at any depth."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from targets(child)
+
+
+def check(cfg: DictConfig) -> None:
+    """Interpolations resolve; every target exists and takes the keys beside it."""
+    OmegaConf.set_struct(cfg, False)
+    cfg.pop("hydra")
+    for node in targets(OmegaConf.to_container(cfg, resolve=True)):
+        parameters = inspect.signature(get_object(node["_target_"])).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            continue
+        unknown = node.keys() - INSTANTIATE_KEYS - parameters.keys()
+        assert not unknown, f"{node['_target_']} takes no {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS.values())
+def test_every_entry_point_composes(entry: str) -> None:
+    check(composed(entry))
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes(experiment: str) -> None:
+    check(composed(entry_of(experiment), f"experiment={experiment}"))
+
+
+@pytest.mark.parametrize("group", sorted(set(groups()) - {"experiment"}))
+def test_every_choice_of_a_group_composes(group: str) -> None:
+    entries = [entry for entry in ENTRY_POINTS.values() if group in chosen_groups(entry)]
+    assert entries, f"no entry point has the group {group}"
+    for option in options(group):
+        check(composed(entries[0], f"{group}={option}"))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_a_config_is_short_and_means_the_same_to_every_yaml_reader(path: Path) -> None:
+    text = path.read_text()
+
+    assert len(text.splitlines()) <= 40
+    for value in re.findall(r":\s+([-+.\d]+e[-+]?\d+)\b", text):
+        assert isinstance(yaml.safe_load(value), float), f"write {value} as 8.0e-4"
