@@ -1,0 +1,125 @@
+"""The simulated annotator of SAM's training (App. A): which prompt comes next, round by round."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam_train.interaction.draws import mix_seeds, uniform
+from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
+from sam_train.interaction.sampling import (
+    error_point,
+    mask_boxes,
+    noisy_boxes,
+    pixel_at,
+    to_input_frame,
+)
+
+FIRST_KIND, FIRST_POINT, BOX_NOISE, CORRECTION = range(4)  # streams of random draws
+
+
+class TrainingAnnotator:
+    """Draws prompts for known masks; a pure function of the objects' seeds.
+
+    `box_noise_max` is in pixels of a 1024-pixel frame and shrinks with the input (the paper
+    does not say which frame it means). `mask_feedback` off leaves out the mask prompts.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_corrections: int = 8,
+        rounds_without_point: int = 2,
+        box_probability: float = 0.5,
+        box_noise_std: float = 0.1,
+        box_noise_max: float = 20.0,
+        mask_feedback: bool = True,
+    ) -> None:
+        self.num_corrections = num_corrections
+        self.rounds_without_point = rounds_without_point
+        self.box_probability = box_probability
+        self.box_noise_std = box_noise_std
+        self.box_noise_max = box_noise_max
+        self.mask_feedback = mask_feedback
+
+    def plan(self, seed: int) -> list[bool]:
+        """Which rounds after the first bring a new point.
+
+        Of the rounds without one, the last round is always one and the others lie at random
+        places among the corrections. The plan is the same on every rank: it depends on `seed` alone.
+        """
+        rounds = [True] * self.num_corrections
+        if self.rounds_without_point == 0:
+            return rounds
+        for extra in range(self.rounds_without_point - 1):
+            draw = uniform(torch.tensor([seed]), extra).item()
+            rounds.insert(int(draw * (len(rounds) + 1)), False)
+        return [*rounds, False]
+
+    def first_prompt(
+        self,
+        gt_masks: Bool[Tensor, "N H W"],
+        seeds: Int[Tensor, " N"],
+        *,
+        sizes: Int[Tensor, "N 2"],
+        image_size: int,
+    ) -> Prompts:
+        """A uniform foreground point or a noisy box, drawn for each object alone.
+
+        `sizes` are the images' (H, W) within the masks' grid, `image_size` the input frame's side.
+        """
+        scale = image_size / gt_masks.shape[-1]
+        points, _ = pixel_at(gt_masks, uniform(seeds, FIRST_POINT))
+        boxes = noisy_boxes(
+            mask_boxes(gt_masks),
+            mix_seeds(seeds, BOX_NOISE),
+            std=self.box_noise_std,
+            max_noise=self.box_noise_max * gt_masks.shape[-1] / 1024,
+            frame=sizes,
+        )
+        by_point = point_prompts(to_input_frame(points, scale), seeds.new_ones(len(seeds)))
+        by_box = box_prompts(to_input_frame(boxes, scale))
+        is_box = uniform(seeds, FIRST_KIND) < self.box_probability
+        return Prompts(
+            torch.where(is_box[:, None, None], by_box.point_coords, by_point.point_coords),
+            torch.where(is_box[:, None], by_box.point_labels, by_point.point_labels),
+        )
+
+    def correct(
+        self,
+        prompts: Prompts,
+        low_res_logits: Float[Tensor, "N h w"],
+        gt_masks: Bool[Tensor, "N H W"],
+        *,
+        seeds: Int[Tensor, " N"],
+        sizes: Int[Tensor, "N 2"],
+        image_size: int,
+        new_point: bool,
+    ) -> Prompts:
+        """The prompts of the next round: the prediction fed back, and a point in its error.
+
+        `low_res_logits` are those of the one mask that the annotator looks at: the one with
+        the highest predicted IoU.
+        """
+        if self.mask_feedback:
+            prompts = prompts.with_masks(low_res_logits[:, None])
+        if not new_point:
+            return prompts
+        height, width = gt_masks.shape[-2:]
+        logits = low_res_logits
+        if logits.shape[-2:] != gt_masks.shape[-2:]:
+            logits = F.interpolate(logits[:, None], (height, width), mode="bilinear")[:, 0]
+        number = prompts.point_coords.shape[1]
+        coords, labels = error_point(
+            logits > 0,
+            gt_masks,
+            uniform(seeds, CORRECTION + number),
+            inside=inside_image(sizes, (height, width)),
+        )
+        return prompts.add_points(to_input_frame(coords, image_size / width), labels)
+
+
+def inside_image(sizes: Int[Tensor, "N 2"], grid: tuple[int, int]) -> Bool[Tensor, "N H W"]:
+    """Which cells of a padded grid belong to an image of (H, W) cells."""
+    y, x = (torch.arange(n, device=sizes.device) for n in grid)
+    return (y[:, None] < sizes[:, 0, None, None]) & (x < sizes[:, 1, None, None])
