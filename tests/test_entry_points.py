@@ -1,0 +1,53 @@
+"""Entry points as a user meets them: help, and one sentence for what was typed wrong."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+MODULES = [target.partition(":")[0] for target in SCRIPTS.values()]
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs python in a folder of its own, where only an installed package would be found."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], name: str) -> None:
+    """A sentence on stderr that names the thing, no traceback, and a failing exit code."""
+    assert result.returncode != 0
+    assert name in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("target", SCRIPTS.values())
+def test_a_console_script_finds_its_configs_from_any_folder(target: str, tmp_path: Path) -> None:
+    module, _, function = target.partition(":")
+    call = f"from {module} import {function}; {function}()"
+
+    result = run(tmp_path, "-c", call, "--help")
+
+    assert result.returncode == 0, result.stderr
+    assert "experiment: " in result.stdout
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_unknown_key_is_named(module: str, tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, "-m", module, "colour=blue"), "colour")
+
+
+@pytest.mark.parametrize("module", ["sam_train.evaluate", "data_engine.run"])
+def test_a_missing_checkpoint_is_named(module: str, tmp_path: Path) -> None:
+    assert_refused(run(tmp_path, "-m", module, "checkpoint=gone.safetensors"), "gone.safetensors")
