@@ -1,0 +1,178 @@
+"""What is on disk: SA-1B's json, plus one `provenance` object on every mask the engine made."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NotRequired, TypedDict, get_args
+
+from sam_train.data.rle import Rle, rle_area, rle_box
+
+# "known" masks came with a set or with a drawn scene; the other three are the engine's.
+Phase = Literal["known", "assisted_manual", "semi_automatic", "fully_automatic"]
+PHASES: tuple[str, ...] = get_args(Phase)
+
+
+class Prompt(TypedDict):
+    """One thing the annotator did, in pixels of the whole image."""
+
+    type: Literal["point", "box", "mask", "brush"]
+    coords: list
+    label: int | None
+    time_s: float
+
+
+class Review(TypedDict):
+    """What a second person said of the mask; `iou` is the overlap with their correction."""
+
+    state: str
+    reviewer: str | None
+    iou: float | None
+
+
+class Provenance(TypedDict):
+    """Who made a mask, with which model and settings, and what it cost."""
+
+    phase: Phase
+    round: int
+    annotator: str
+    model_sha256: str | None
+    config_sha256: str | None
+    prompts: list[Prompt]
+    seconds: float
+    parent_id: int | None
+    review: Review
+
+
+class Annotation(TypedDict):
+    """One mask. `bbox` and `crop_box` are XYWH, `point_coords` is [[x, y]], in image pixels."""
+
+    id: int
+    segmentation: Rle
+    bbox: list[float]
+    area: int
+    predicted_iou: float
+    stability_score: float
+    crop_box: list[float]
+    point_coords: list[list[float]]
+    provenance: NotRequired[Provenance]
+
+
+class ImageInfo(TypedDict):
+    """The image that the masks belong to."""
+
+    image_id: int
+    width: int
+    height: int
+    file_name: str
+
+
+class Record(TypedDict):
+    """The json beside one image."""
+
+    image: ImageInfo
+    annotations: list[Annotation]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a shard, still compressed, with its record."""
+
+    key: str
+    image_bytes: bytes
+    record: Record
+
+
+class BadSample(ValueError):
+    """A sample that cannot be used. The subclass says why; a `BadSampleLog` counts by its name."""
+
+
+class InvalidRecord(BadSample):
+    """The json does not follow the schema."""
+
+
+def annotation_from_rle(
+    rle: Rle,
+    *,
+    id: int,
+    predicted_iou: float = 1.0,
+    stability_score: float = 1.0,
+    crop_box: Sequence[float] | None = None,
+    point_coords: Sequence[Sequence[float]] = (),
+    provenance: Provenance | None = None,
+) -> Annotation:
+    """Completes a mask to an annotation; without a `crop_box` (XYWH) it came from the whole image.
+
+    The box is pycocotools' (a pixel has width 1); SA-1B's own are one pixel narrower.
+    """
+    height, width = rle["size"]
+    x0, y0, x1, y1 = rle_box(rle).tolist()
+    annotation: Annotation = {
+        "id": id,
+        "segmentation": rle,
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": rle_area(rle),
+        "predicted_iou": float(predicted_iou),
+        "stability_score": float(stability_score),
+        "crop_box": [float(side) for side in crop_box or (0, 0, width, height)],
+        "point_coords": [[float(x), float(y)] for x, y in point_coords],
+    }
+    if provenance is not None:
+        annotation["provenance"] = provenance
+    return annotation
+
+
+def parse_record(text: bytes) -> Record:
+    """Reads a record as far as a reader must trust it: its shape, not yet its masks."""
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise InvalidRecord(f"Not a json: {error}.") from error
+    _check_shape(record)
+    return record
+
+
+def validate_record(record: Record) -> None:
+    """Raises ValueError, naming what is wrong, unless the record can go to disk."""
+    _check_shape(record)
+    ids = [annotation["id"] for annotation in record["annotations"]]
+    repeated = {id for id in ids if ids.count(id) > 1} if len(set(ids)) < len(ids) else ()
+    if repeated:
+        raise InvalidRecord(f"Two annotations have the id {min(repeated)}; ids must be unique.")
+    for annotation in record["annotations"]:
+        _check_mask(annotation)
+
+
+def _check_shape(record: Record) -> None:
+    """Image, annotations and their sizes; costs nothing per pixel or per run."""
+    if not isinstance(record, dict) or not {"image", "annotations"} <= record.keys():
+        raise InvalidRecord("A record needs the keys `image` and `annotations`.")
+    missing = ImageInfo.__required_keys__ - record["image"].keys()
+    if missing:
+        raise InvalidRecord(f"The record's image lacks {', '.join(sorted(missing))}.")
+    size = [record["image"]["height"], record["image"]["width"]]
+    for annotation in record["annotations"]:
+        missing = {"id", "segmentation", "bbox", "area"} - annotation.keys()
+        if missing:
+            raise InvalidRecord(f"An annotation lacks {', '.join(sorted(missing))}.")
+        if list(annotation["segmentation"]["size"]) != size:
+            raise InvalidRecord(
+                f"Mask {annotation['id']} has size {annotation['segmentation']['size']}, "
+                f"its image {size}."
+            )
+
+
+def _check_mask(annotation: Annotation) -> None:
+    """All keys of the schema, and a mask that can be decoded and is not empty."""
+    missing = Annotation.__required_keys__ - annotation.keys()
+    if missing:
+        raise InvalidRecord(f"Mask {annotation['id']} lacks {', '.join(sorted(missing))}.")
+    try:
+        area = rle_area(annotation["segmentation"])
+    except ValueError as error:
+        raise InvalidRecord(f"Mask {annotation['id']}: {error}") from error
+    if area == 0:
+        raise InvalidRecord(f"Mask {annotation['id']} is empty.")
+    if area != annotation["area"]:
+        raise InvalidRecord(
+            f"Mask {annotation['id']} says area {annotation['area']}, its pixels are {area}."
+        )
