@@ -25,8 +25,8 @@ test: setup
 	@$(BIN)/python -m pytest
 
 check: setup
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --output-format concise .
+	@$(BIN)/ruff check --output-format concise .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_layering.py
 
