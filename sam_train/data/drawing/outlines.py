@@ -11,6 +11,7 @@ SUPERSAMPLING = 4  # sub-pixels per pixel and axis: 17 grey levels of coverage
 SUBPIXEL_BITS = 4  # fractional bits of the vertices that OpenCV fills between
 
 Window = tuple[slice, slice]
+Number = int | float
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ def coverage(outline: Outline, size: tuple[int, int]) -> tuple[Window, UInt8[np.
 # Elementary outlines.
 
 
-def polygon(*vertices: tuple[float, float]) -> Outline:
+def polygon(*vertices: tuple[Number, Number]) -> Outline:
     return Outline([np.array(vertices, float)])
 
 
-def rectangle(x0: float, y0: float, x1: float, y1: float) -> Outline:
+def rectangle(x0: Number, y0: Number, x1: Number, y1: Number) -> Outline:
     return polygon((x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
@@ -68,7 +69,7 @@ def circle_points(count: int = 40) -> Float[np.ndarray, "_ 2"]:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def ellipse(x: float, y: float, rx: float, ry: float, *, angle: float = 0.0) -> Outline:
+def ellipse(x: Number, y: Number, rx: Number, ry: Number, *, angle: Number = 0.0) -> Outline:
     points = circle_points() * (rx, ry)
     return Outline([points @ rotation(angle).T + (x, y)])
 
@@ -89,7 +90,7 @@ def stroke(points: Float[np.ndarray, "n 2"], widths: Float[np.ndarray, " n"]) ->
     return Outline([*discs, *quads])
 
 
-def capsule(x0: float, y0: float, x1: float, y1: float, width: float) -> Outline:
+def capsule(x0: Number, y0: Number, x1: Number, y1: Number, width: Number) -> Outline:
     return stroke(np.array([[x0, y0], [x1, y1]], float), np.array([width, width], float))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from sam_train.data.drawing import outlines
 from sam_train.data.drawing.outlines import (
+    Number,
     Outline,
     capsule,
     ellipse,
@@ -40,7 +41,7 @@ class Part:
         return 1 + sum(p.count() for p in self.parts)
 
 
-def placed(part: Part, x: float, y: float, scale: float) -> Part:
+def placed(part: Part, x: Number, y: Number, scale: Number) -> Part:
     return part.moved(lambda points: points * scale + (x, y))
 
 
