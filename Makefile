@@ -1,4 +1,5 @@
 # `make quickstart` and `make test` are all a fresh machine needs; each sets up what it uses.
+SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -15,7 +16,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    { echo "$(PYTHON) cannot make a virtual environment: install its venv package (Debian: python3-venv)"; exit 1; }
 	@echo "Installing into .venv (about 5 GB, half a minute with a warm cache)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	@set -o pipefail; $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt \
+	    --editable '.[test]' 2>&1 | grep --line-buffered -v '^ [-+~] '
 	@touch $@
 
 quickstart: setup
