@@ -1,9 +1,9 @@
 """What is on disk: SA-1B's json, plus one `provenance` object on every mask the engine made."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, NotRequired, TypedDict, get_args
+from typing import Any, Literal, NotRequired, TypedDict, get_args
 
 from sam_train.data.rle import Rle, rle_area, rle_box
 
@@ -134,38 +134,44 @@ def parse_record(text: bytes) -> Record:
 def validate_record(record: Record) -> None:
     """Raises ValueError, naming what is wrong, unless the record can go to disk."""
     _check_shape(record)
-    ids = [annotation["id"] for annotation in record["annotations"]]
-    repeated = {id for id in ids if ids.count(id) > 1} if len(set(ids)) < len(ids) else ()
-    if repeated:
-        raise InvalidRecord(f"Two annotations have the id {min(repeated)}; ids must be unique.")
+    seen: set[int] = set()
     for annotation in record["annotations"]:
+        if annotation["id"] in seen:
+            raise InvalidRecord(f"Two annotations have the id {annotation['id']}.")
+        seen.add(annotation["id"])
         _check_mask(annotation)
 
 
-def _check_shape(record: Record) -> None:
+def _check_shape(record: Any) -> None:
     """Image, annotations and their sizes; costs nothing per pixel or per run."""
     if not isinstance(record, dict) or not {"image", "annotations"} <= record.keys():
         raise InvalidRecord("A record needs the keys `image` and `annotations`.")
-    missing = ImageInfo.__required_keys__ - record["image"].keys()
-    if missing:
-        raise InvalidRecord(f"The record's image lacks {', '.join(sorted(missing))}.")
+    _require(record["image"], ImageInfo.__required_keys__, "The record's image")
+    if not isinstance(record["annotations"], list):
+        raise InvalidRecord("The record's annotations are no json list.")
     size = [record["image"]["height"], record["image"]["width"]]
     for annotation in record["annotations"]:
-        missing = {"id", "segmentation", "bbox", "area"} - annotation.keys()
-        if missing:
-            raise InvalidRecord(f"An annotation lacks {', '.join(sorted(missing))}.")
-        if list(annotation["segmentation"]["size"]) != size:
+        _require(annotation, {"id", "segmentation", "bbox", "area"}, "An annotation")
+        rle = annotation["segmentation"]
+        if not isinstance(rle, dict) or not Rle.__required_keys__ <= rle.keys():
+            raise InvalidRecord(f"Mask {annotation['id']} has no run lengths (`size`, `counts`).")
+        if rle["size"] != size:
             raise InvalidRecord(
-                f"Mask {annotation['id']} has size {annotation['segmentation']['size']}, "
-                f"its image {size}."
+                f"Mask {annotation['id']} has size {rle['size']}, its image {size}."
             )
+
+
+def _require(part: object, keys: Collection[str], name: str) -> None:
+    if not isinstance(part, dict):
+        raise InvalidRecord(f"{name} is no json object.")
+    missing = set(keys) - part.keys()
+    if missing:
+        raise InvalidRecord(f"{name} lacks {', '.join(sorted(missing))}.")
 
 
 def _check_mask(annotation: Annotation) -> None:
     """All keys of the schema, and a mask that can be decoded and is not empty."""
-    missing = Annotation.__required_keys__ - annotation.keys()
-    if missing:
-        raise InvalidRecord(f"Mask {annotation['id']} lacks {', '.join(sorted(missing))}.")
+    _require(annotation, Annotation.__required_keys__, f"Mask {annotation['id']}")
     try:
         area = rle_area(annotation["segmentation"])
     except ValueError as error:
