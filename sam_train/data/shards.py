@@ -99,7 +99,7 @@ def shard_stats(path: Path) -> ShardStats:
         members = _members(path, file, _refuse)
         records = [parse_record(m[".json"].read()) for m in members.values() if ".json" in m]
     mask_count = sum(len(record["annotations"]) for record in records)
-    return ShardStats(file_sha256(path), path.stat().st_size, len(records), mask_count)
+    return ShardStats(file_sha256(path), path.stat().st_size, len(members), mask_count)
 
 
 def read_shard(

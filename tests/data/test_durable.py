@@ -1,0 +1,43 @@
+import hashlib
+
+import pytest
+
+from sam_train.data.durable import durable_file, file_sha256
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "file"
+    with durable_file(path) as file:
+        file.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_an_error_keeps_the_old_file_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(RuntimeError), durable_file(tmp_path / "file") as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_partial_file_of_a_killed_process_is_overwritten(tmp_path):
+    (tmp_path / "file.partial").write_bytes(b"left behind by a kill, and longer")
+    with durable_file(tmp_path / "file") as file:
+        file.write(b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+
+
+def test_without_replace_an_existing_file_stays(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(FileExistsError), durable_file(tmp_path / "file", replace=False) as file:
+        file.write(b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_hash_is_sha256(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    assert file_sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()
