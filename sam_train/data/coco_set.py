@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from sam_train.data.images import image_size, read_image
 from sam_train.data.labeled_image import (
     LabeledImage,
+    UnusableMask,
     checked_masks,
     file_keys,
     image_of_file,
@@ -137,7 +138,7 @@ def instance_masks(
         size = (int(entry["height"]), int(entry["width"]))
         masks = [coco_rle(annotation["segmentation"], size) for annotation in annotations]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"an annotation of {image} cannot be read: {error}") from error
+        raise UnusableMask(f"an annotation of {image} cannot be read: {error}") from error
     return checked_masks(masks, image_size(image), source=image)
 
 

@@ -14,6 +14,7 @@ from sam_train.data.images import image_size
 from sam_train.data.labeled_image import (
     ImageSet,
     LabeledImage,
+    UnusableMask,
     checked_masks,
     file_keys,
     find_images,
@@ -25,6 +26,7 @@ from sam_train.data.mask_folder_set import MaskFolderSet
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.scenes import draw_scene
+from sam_train.data.shard_set import ShardSet
 
 __all__ = [
     "BsdsSet",
@@ -35,6 +37,7 @@ __all__ = [
     "MaskFolderSet",
     "PanopticSet",
     "SceneSet",
+    "ShardSet",
 ]
 
 
@@ -97,7 +100,7 @@ def bsds_masks(image: Path, ground_truth: Path) -> list[Rle]:
         segmentations = [annotator[0, 0]["Segmentation"] for annotator in annotators]
         finest = max(segmentations, key=np.max)
     except Exception as error:  # scipy raises anything on a damaged file
-        raise ValueError(f"{ground_truth} is no BSDS500 ground truth: {error}") from error
+        raise UnusableMask(f"{ground_truth} is no BSDS500 ground truth: {error}") from error
     masks = (encode_mask(finest == region) for region in np.unique(finest) if region > 0)
     return checked_masks(masks, image_size(image), source=ground_truth)
 

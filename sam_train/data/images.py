@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from sam_train.data.records import BadSample
+
 MIN_SIDE = 16
 MAX_PIXELS = 178_956_970  # what PIL itself takes to be an attack ("decompression bomb")
 
@@ -25,12 +27,16 @@ UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 }
 
 
+class UnreadableImage(BadSample):
+    """A file that gives no image."""
+
+
 @contextmanager
 def open_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image by its header; pixels are decoded when the caller asks for them.
 
-    Whatever goes wrong in the `with` block becomes a ValueError that names the file; a file
-    that is not there is a FileNotFoundError.
+    Whatever goes wrong in the `with` block is an UnreadableImage (a ValueError) that names the
+    file; a file that is not there is a FileNotFoundError.
     """
     name = f"an image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
     if isinstance(source, Path) and not source.exists():
@@ -44,9 +50,9 @@ def open_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterato
                 check_size(image.width, image.height, max_pixels=max_pixels)
                 yield image
     except UnidentifiedImageError as error:
-        raise ValueError(f"{name} is no usable image: its format is not known") from error
+        raise UnreadableImage(f"{name} is no usable image: its format is not known") from error
     except Exception as error:  # decoders raise anything on a damaged file, struct.error included
-        raise ValueError(f"{name} is no usable image: {error}") from error
+        raise UnreadableImage(f"{name} is no usable image: {error}") from error
 
 
 def check_size(width: int, height: int, *, max_pixels: int) -> None:

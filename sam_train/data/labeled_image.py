@@ -14,13 +14,17 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sam_train.data.images import read_image
-from sam_train.data.records import Rle
+from sam_train.data.records import BadSample, Rle
 from sam_train.data.rle import rle_area
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MAX_KEY_LENGTH = 100
 
 logger = logging.getLogger(__name__)
+
+
+class UnusableMask(BadSample):
+    """A mask that does not belong to its image or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,12 @@ def without_skipped(
 
 
 def checked_masks(masks: Iterable[Rle], size: tuple[int, int], *, source: Path) -> list[Rle]:
-    """The masks that are not empty. One of another size than its image is a ValueError."""
+    """The masks that are not empty. One of another size than its image is an UnusableMask."""
     kept = []
     for number, mask in enumerate(masks):
         if tuple(mask["size"]) != size:
             height, width = mask["size"]
-            raise ValueError(
+            raise UnusableMask(
                 f"mask {number} of {source} is {width} x {height} pixels, "
                 f"its image {size[1]} x {size[0]}; resize one of them"
             )

@@ -22,7 +22,7 @@ from sam_train.data.labeled_image import (
     without_skipped,
 )
 from sam_train.data.records import Rle
-from sam_train.data.rle import encode_mask, resize_rle
+from sam_train.data.rle import encode_mask, resize_rle, rle_area
 
 UNDECIDED = 128  # grey of the band around the object that GrabCut's masks leave open
 VOID = 255  # id of the pixels that belong to no object in an 8-bit label image (DAVIS, VOC)
@@ -46,7 +46,7 @@ class MaskFolderSet:
     - `label_image`: as `binary`, but each value except 0 and 255 is an object (DAVIS, Cutie).
 
     Images without a mask file are not part of the set. `resize_masks` fits masks of another size
-    to their image instead of raising.
+    to their image instead of raising; objects below `min_area` pixels are taken for specks.
     """
 
     def __init__(
@@ -57,10 +57,12 @@ class MaskFolderSet:
         *,
         layout: Layout,
         resize_masks: bool = False,
+        min_area: int = 1,
         skip: Collection[str] = (),
     ) -> None:
         self.name = name
         self._resize_masks = resize_masks
+        self._min_area = min_area
         self._split = SPLITS[layout]
 
         folders = [images] if isinstance(images, str | os.PathLike) else list(images)
@@ -129,7 +131,7 @@ class MaskFolderSet:
             if self._resize_masks:
                 rles = [encode_mask(resize_rle(rle, size=size)) for rle in rles]
             masks += checked_masks(rles, size, source=file)
-        return masks
+        return [mask for mask in masks if rle_area(mask) >= self._min_area]
 
 
 def read_labels(file: Path) -> Labels:
