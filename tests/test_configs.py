@@ -57,11 +57,19 @@ def targets(node: Any) -> Iterator[dict[str, Any]]:
             yield from targets(child)
 
 
+def with_user_values(node: Any) -> Any:
+    """The same tree with an answer for everything that a user must say."""
+    if isinstance(node, dict):
+        return {key: with_user_values(child) for key, child in node.items() if key != "hydra"}
+    if isinstance(node, list):
+        return [with_user_values(child) for child in node]
+    return "said by the user" if node == "???" else node
+
+
 def check(cfg: DictConfig) -> None:
     """Interpolations resolve; every target exists and takes the keys beside it."""
-    OmegaConf.set_struct(cfg, False)
-    cfg.pop("hydra")
-    for node in targets(OmegaConf.to_container(cfg, resolve=True)):
+    complete = OmegaConf.create(with_user_values(OmegaConf.to_container(cfg)))
+    for node in targets(OmegaConf.to_container(complete, resolve=True)):
         parameters = inspect.signature(get_object(node["_target_"])).parameters
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             continue
