@@ -87,7 +87,7 @@ def assemble(
 def load_weights(sam: Sam, checkpoint: str | Path | None) -> Sam:
     """Loads a checkpoint, if one is given, and switches to evaluation as the official builders do."""
     if checkpoint is not None:
-        from sam_train.modeling.checkpoint import load_checkpoint
+        from sam_train.modeling.weights import load_checkpoint
 
         load_checkpoint(sam, Path(checkpoint))
     return sam.eval()

@@ -1,0 +1,199 @@
+"""Masks for one image and any number of prompts; the image is encoded once."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sam_train.inference.resize import ResizeLongestSide
+
+NO_IMAGE = "An image must be set with .set_image(...) before mask prediction."
+
+
+class SamPredictor:
+    """A drop-in for `segment_anything.SamPredictor`: the same arguments, shapes and dtypes."""
+
+    def __init__(self, sam_model: nn.Module) -> None:
+        self.model = sam_model
+        self.transform = ResizeLongestSide(sam_model.image_encoder.img_size)
+        self.reset_image()
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def reset_image(self) -> None:
+        """Forgets the image and frees its embedding."""
+        self.is_image_set = False
+        self.features: Tensor | None = None
+        self.original_size: tuple[int, int] | None = None
+        self.input_size: tuple[int, int] | None = None
+        self.orig_h = self.orig_w = self.input_h = self.input_w = None
+
+    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
+        """Encodes an (H, W, 3) uint8 image, "RGB" or "BGR"."""
+        if image_format not in ("RGB", "BGR"):
+            raise ValueError(f"image_format must be RGB or BGR, not {image_format!r}.")
+        check_image(image)
+        if image_format != self.model.image_format:
+            image = image[..., ::-1]
+
+        resized = self.transform.apply_image(image)
+        batch = torch.as_tensor(resized, device=self.device).permute(2, 0, 1)[None]
+        self.set_torch_image(batch.contiguous(), image.shape[:2])
+
+    @torch.no_grad()
+    def set_torch_image(self, transformed_image: Tensor, original_image_size: Any) -> None:
+        """Encodes a (1, 3, h, w) image, 0 to 255, that `transform` brought to the input frame.
+
+        `original_image_size` is (H, W) before the transform; masks are made at that size.
+        """
+        side, shape = self.model.image_encoder.img_size, tuple(transformed_image.shape)
+        if len(shape) != 4 or shape[1] != 3 or max(shape[2:]) != side:
+            raise ValueError(
+                f"set_torch_image takes images of shape (1, 3, H, W) whose longest side is {side}, "
+                f"not {shape}: resize with predictor.transform.apply_image_torch."
+            )
+        self.reset_image()
+        self.features = self.model.image_encoder(self.model.preprocess(transformed_image.float()))
+        self.orig_h, self.orig_w = self.original_size = tuple(map(int, original_image_size))
+        self.input_h, self.input_w = self.input_size = shape[2:]
+        self.is_image_set = True
+
+    def predict(
+        self,
+        point_coords: np.ndarray | None = None,
+        point_labels: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+        mask_input: np.ndarray | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[np.ndarray, Float[np.ndarray, " M"], Float[np.ndarray, "M h w"]]:
+        """Predicts the masks of one object of the image.
+
+        Points are (P, 2) as (x, y) with (P,) labels, 1 foreground and 0 background; the box is
+        XYXY; all in pixels of the original image. `mask_input` (1, h, w) is the logits of an
+        earlier prediction. Returns the masks (M, H, W) at the original size (boolean, or logits),
+        their predicted IoU, and low-resolution logits to feed back.
+        """
+        if not self.is_image_set:
+            raise RuntimeError(NO_IMAGE)
+        points = self._points(point_coords, point_labels)
+        boxes = None if box is None else self._box(box)
+        masks = None if mask_input is None else self._mask(mask_input)
+        outputs = self.predict_torch(*points, boxes, masks, multimask_output, return_logits)
+        masks, iou_pred, low_res_logits = (output[0].cpu().numpy() for output in outputs)
+        return masks, iou_pred, low_res_logits
+
+    @torch.no_grad()
+    def predict_torch(
+        self,
+        point_coords: Float[Tensor, "N P 2"] | None,
+        point_labels: Tensor | None,
+        boxes: Float[Tensor, "N 4"] | None = None,
+        mask_input: Float[Tensor, "N 1 h w"] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[Tensor, Float[Tensor, "N M"], Float[Tensor, "N M h w"]]:
+        """Predicts the masks (N, M, H, W) of N objects at once; prompts are in the input frame."""
+        low_res_logits, iou_pred = self.predict_low_res(
+            point_coords, point_labels, boxes, mask_input, multimask_output
+        )
+        masks = self.upscale(low_res_logits)
+        if not return_logits:
+            masks = masks > self.model.mask_threshold
+        return masks, iou_pred, low_res_logits
+
+    @torch.no_grad()
+    def predict_low_res(
+        self,
+        point_coords: Float[Tensor, "N P 2"] | None,
+        point_labels: Tensor | None,
+        boxes: Float[Tensor, "N 4"] | None = None,
+        mask_input: Float[Tensor, "N 1 h w"] | None = None,
+        multimask_output: bool = True,
+    ) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N M"]]:
+        """The decoder's answer before upscaling, for callers who drop most masks unseen."""
+        if not self.is_image_set:
+            raise RuntimeError(NO_IMAGE)
+        sparse_embeddings, dense_embeddings = self.model.prompt_encoder(
+            points=None if point_coords is None else (point_coords, point_labels),
+            boxes=boxes,
+            masks=mask_input,
+        )
+        return self.model.mask_decoder(
+            image_embeddings=self.features,
+            image_pe=self.model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse_embeddings,
+            dense_prompt_embeddings=dense_embeddings,
+            multimask_output=multimask_output,
+        )
+
+    def upscale(self, low_res_logits: Float[Tensor, "N M h w"]) -> Float[Tensor, "N M H W"]:
+        """Enlarges low-resolution logits to the size of the original image."""
+        return self.model.postprocess_masks(low_res_logits, self.input_size, self.original_size)
+
+    def get_image_embedding(self) -> Float[Tensor, "1 C h w"]:
+        if self.features is None:
+            raise RuntimeError(NO_IMAGE)
+        return self.features
+
+    def _points(
+        self, coords: np.ndarray | None, labels: np.ndarray | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        if coords is None and labels is None:
+            return None, None
+        check_points(coords, labels)
+        coords = self.transform.apply_coords(coords, self.original_size)
+        return (
+            torch.as_tensor(coords, dtype=torch.float, device=self.device)[None],
+            torch.as_tensor(labels, dtype=torch.int, device=self.device)[None],
+        )
+
+    def _box(self, box: np.ndarray) -> Float[Tensor, "1 4"]:
+        if box.shape not in ((4,), (1, 4)):
+            raise ValueError(
+                f"predict takes one XYXY box of shape (4,), not {box.shape}: "
+                "use predict_torch for several."
+            )
+        box = self.transform.apply_boxes(box, self.original_size)
+        return torch.as_tensor(box, dtype=torch.float, device=self.device)
+
+    def _mask(self, mask_input: np.ndarray) -> Float[Tensor, "1 1 h w"]:
+        expected = (1, *self.model.prompt_encoder.mask_input_size)
+        if mask_input.shape != expected:
+            raise ValueError(
+                f"mask_input must be low-resolution logits of shape {expected}, "
+                f"not {mask_input.shape}: pass one mask of predict's third output."
+            )
+        return torch.as_tensor(mask_input, dtype=torch.float, device=self.device)[None]
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raises ValueError for anything but an (H, W, 3) uint8 array."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
+        raise ValueError(
+            f"An image must be a uint8 array of shape (H, W, 3), not {image.dtype} of shape "
+            f"{image.shape}: convert grey or RGBA images and 0-1 floats first."
+        )
+
+
+def check_points(coords: np.ndarray | None, labels: np.ndarray | None) -> None:
+    """Raises ValueError unless there are (P, 2) finite points with (P,) labels that SAM knows."""
+    if coords is None or labels is None:
+        raise ValueError("point_coords and point_labels must be given together.")
+    if coords.ndim != 2 or coords.shape[1] != 2 or labels.shape != coords.shape[:1]:
+        raise ValueError(
+            f"point_coords must be (P, 2) with point_labels (P,), "
+            f"not {coords.shape} with {labels.shape}."
+        )
+    if not np.isfinite(coords).all():
+        raise ValueError("point_coords must be finite: they hold NaN or infinity.")
+    unknown = set(labels.tolist()) - {-1, 0, 1, 2, 3}
+    if unknown:
+        raise ValueError(
+            "point_labels must be 1 (foreground), 0 (background), 2 and 3 (corners of a box) "
+            f"or -1 (padding), not {sorted(unknown)}."
+        )
