@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sam_train.data.labeled_image import ImageSet
+from sam_train.data.image_sets import ImageSet
 from sam_train.data.rle import decode_rle
 from sam_train.evaluation.datasets import EvaluatedImage, OnBad, evaluated_images
 from sam_train.evaluation.floors import DISC_RADIUS, floor_ious
@@ -42,14 +42,13 @@ def click_rounds(
     The image must be set. One click asks for three masks, more for one; the logits of the
     most confident mask go back in with the next click.
     """
+    height, width = gt_masks.shape[1:]
     point_coords = mask_centre(gt_masks)[:, None]  # (N, 1, 2)
     point_labels = torch.ones_like(point_coords[..., 0], dtype=torch.int64)
     mask_input = None
     for count in range(1, num_clicks + 1):
         candidates, iou_pred, low_res_logits = predictor.predict_torch(
-            point_coords=predictor.transform.apply_coords_torch(
-                point_coords, predictor.original_size
-            ),
+            point_coords=predictor.transform.apply_coords_torch(point_coords, (height, width)),
             point_labels=point_labels,
             mask_input=mask_input,
             multimask_output=count == 1,
@@ -147,7 +146,8 @@ def _box_masks(
     predictor: SamPredictor, gt_masks: Bool[Tensor, "N H W"], protocol: ClickProtocol
 ) -> Bool[Tensor, "N H W"]:
     """The most confident mask for every object's bounding box."""
-    boxes = predictor.transform.apply_boxes_torch(mask_boxes(gt_masks), predictor.original_size)
+    height, width = gt_masks.shape[1:]
+    boxes = predictor.transform.apply_boxes_torch(mask_boxes(gt_masks), (height, width))
     candidates, iou_pred, _ = predictor.predict_torch(
         point_coords=None,
         point_labels=None,

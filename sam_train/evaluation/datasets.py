@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from sam_train.data.labeled_image import ImageSet, LabeledImage
+from sam_train.data.image_sets import ImageSet, LabeledImage
 from sam_train.data.records import Rle
 
 OnBad = Callable[[str, str, Exception], None]

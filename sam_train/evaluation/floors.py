@@ -1,9 +1,14 @@
 """What a prompt is worth without looking at the image: the numbers that a model must beat."""
 
 import math
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
+
+from sam_train.data.manifest import Dataset
+from sam_train.data.shards import read_shard
 
 # Mean radius sqrt(area / pi) of a training mask, as a share of the image's longest side.
 DISC_RADIUS = 0.08
@@ -32,9 +37,20 @@ def floor_ious(
     }
 
 
-def relative_radius(area: float, image_size: tuple[int, int]) -> float:
-    """Radius of the disc of that area, as a share of the image's longest side."""
-    return math.sqrt(area / math.pi) / max(image_size)
+def training_radius(root: Path, version: int | Literal["latest"] = "latest") -> float:
+    """Mean radius sqrt(area / pi) of a dataset's masks, as a share of the longest side."""
+    dataset = Dataset(root)
+    radii = []
+    for entry in dataset.read(version).shards:
+        layer = None if entry.annotations is None else root / entry.annotations
+        for sample in read_shard(root / entry.images, layer):
+            image = sample.record["image"]
+            side = max(image["height"], image["width"])
+            areas = [annotation["area"] for annotation in sample.record["annotations"]]
+            radii += [math.sqrt(area / math.pi) / side for area in areas]
+    if not radii:
+        raise ValueError(f"{root} holds no mask to take the disc's radius from; give disc_radius")
+    return sum(radii) / len(radii)
 
 
 def _ellipse_iou(

@@ -1,0 +1,115 @@
+"""Figures of the reports: SVG text that is put into the page as it is."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Text stays text (small, selectable); equal data gives equal bytes.
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9aa3ad",
+    "xtick.color": "#4b5560",
+    "ytick.color": "#4b5560",
+}
+INK, ACCENT, FLOOR = "#1f2933", "#2563eb", "#b4541a"
+FLOORS = {"disc": "iou_at_1", "box": "iou_box", "ellipse": "iou_box"}  # floor -> what it bounds
+
+
+def iou_curves(series: Mapping[str, Mapping[str, float]]) -> Markup:
+    """IoU against clicks and with a box, a line per summary, the last one in colour.
+
+    The floors of the last summary stand as dashes beside the number that they bound.
+    """
+    if not series:
+        return Markup("")
+    *_, last = series.values()
+    clicks = click_counts(last)
+    places = {f"iou_at_{count}": float(i) for i, count in enumerate(clicks)}
+    places["iou_box"] = len(clicks) + 0.25
+
+    figure, axes = _figure(7.2, 3.6)
+    for index, (name, summary) in enumerate(series.items()):
+        _plot_summary(axes, name, summary, places, colour=_shade(index, len(series)))
+    for floor, bounded in FLOORS.items():
+        _plot_floor(axes, floor, last.get(floor), places[bounded])
+    axes.set_xticks(list(places.values()), [*map(str, clicks), "box"])
+    axes.set_xlabel("clicks" + " " * 60 + "prompt is a box")
+    axes.set_ylabel("mean IoU")
+    axes.set_ylim(0, 1)
+    axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    return _svg(figure)
+
+
+def bars(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
+    """One bar per label, its value written at its end."""
+    figure, axes = _figure(3.5, 0.55 + 0.34 * len(labels))
+    places = list(range(len(labels)))[::-1]
+    drawn = axes.barh(places, values, color=ACCENT, height=0.62)
+    axes.bar_label(drawn, [f"{value:.1f}" for value in values], padding=3, color=INK)
+    axes.set_yticks(places, labels)
+    axes.set_xticks([])
+    axes.set_xlim(0, 1.2 * max([*values, 1e-9]))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    return _svg(figure)
+
+
+def click_counts(summary: Mapping[str, object]) -> list[int]:
+    """The click counts that a summary holds an IoU for, ascending."""
+    prefix = "iou_at_"
+    return sorted(int(name.removeprefix(prefix)) for name in summary if name.startswith(prefix))
+
+
+def _plot_summary(
+    axes: Axes,
+    name: str,
+    summary: Mapping[str, float],
+    places: Mapping[str, float],
+    *,
+    colour: tuple[float, float, float],
+) -> None:
+    known = {key: places[key] for key in places if key in summary and key != "iou_box"}
+    values = [summary[key] for key in known]
+    axes.plot(list(known.values()), values, "o-", color=colour, markersize=4, label=name)
+    if "iou_box" in summary:
+        axes.plot([places["iou_box"]], [summary["iou_box"]], "s", color=colour, markersize=5)
+
+
+def _plot_floor(axes: Axes, name: str, value: float | None, place: float) -> None:
+    if value is not None:
+        axes.hlines(value, place - 0.2, place + 0.2, colors=FLOOR, linewidth=1.6)
+        axes.annotate(name, (place + 0.22, value), color=FLOOR, fontsize=8, va="center")
+
+
+def _shade(index: int, count: int) -> tuple[float, float, float]:
+    """Greys that darken from the first to the one before last; the last in the accent."""
+    if index == count - 1:
+        return matplotlib.colors.to_rgb(ACCENT)
+    grey = 0.78 - 0.45 * index / max(1, count - 1)
+    return grey, grey, grey
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((width, height), layout="constrained")
+        return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure) -> Markup:
+    text = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    return Markup(svg[svg.index("<svg") :])
