@@ -40,7 +40,7 @@ def test_a_console_script_finds_its_configs_from_any_folder(target: str, tmp_pat
     result = run(tmp_path, "-c", call, "--help")
 
     assert result.returncode == 0, result.stderr
-    assert "experiment: " in result.stdout
+    assert "Configuration groups" in result.stdout
 
 
 @pytest.mark.parametrize("module", MODULES)

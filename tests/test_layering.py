@@ -91,7 +91,6 @@ def test_the_readme_is_short_and_its_tree_names_every_folder() -> None:
     folders = {
         path.parent.name for path in python_files(*LAYERS, "tests") if path.name != "conftest.py"
     }
-    folders |= {path.parent.name for path in (ROOT / "configs").rglob("*.yaml")}
 
     assert len(lines) < 150
     assert folders - named == set()
