@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 
 from sam_train.data.drawing import layouts
 from sam_train.data.drawing.camera import photograph
 from sam_train.data.drawing.canvas import Canvas
-from sam_train.data.drawing.textures import cloud
+from sam_train.data.drawing.textures import cloud, palette, stains
 
 MIN_AREA, MAX_AREA = 0.001, 0.6  # of the image
 SAME_IOU = 0.9  # a part this close to its whole is the whole
@@ -16,12 +16,12 @@ MIN_MASKS, MAX_MASKS = 3, 30
 LEVELS = ("object", "part", "subpart")
 
 ARRANGEMENTS = {
-    layouts.salient: 0.16,
+    layouts.salient: 0.18,
     layouts.assorted: 0.28,
     layouts.packed: 0.14,
     layouts.repeated: 0.14,
     layouts.cells: 0.1,
-    layouts.town: 0.08,
+    layouts.town: 0.06,
     layouts.tissue: 0.1,
 }
 SCIENTIFIC = (layouts.cells, layouts.tissue)
@@ -48,7 +48,9 @@ def draw_scene(seed: int, size: tuple[int, int] = (256, 256)) -> Scene:
     below 0.1 % or above 60 % of the image and parts that nearly equal their whole are left out.
     """
     if min(size) < 16:
-        raise ValueError(f"A scene needs at least 16 pixels a side, not {size}: ask for a larger size.")
+        raise ValueError(
+            f"A scene needs at least 16 pixels a side, not {size}: ask for a larger size."
+        )
     rng = np.random.default_rng(seed)
     while True:
         scene = _attempt(rng, size)
@@ -57,40 +59,25 @@ def draw_scene(seed: int, size: tuple[int, int] = (256, 256)) -> Scene:
 
 
 def _attempt(rng: np.random.Generator, size: tuple[int, int]) -> Scene:
+    """Draws one scene, which may hold too few masks."""
     arrange = list(ARRANGEMENTS)[rng.choice(len(ARRANGEMENTS), p=list(ARRANGEMENTS.values()))]
     scientific = arrange in SCIENTIFIC
-    canvas = _blank(rng, size)
-    background = [layouts.ground, layouts.horizons, layouts.fields]
+    angle = rng.uniform(0, 2 * np.pi)
+    canvas = Canvas(
+        rng=rng,
+        image=np.full((3, *size), 0.5, np.float32),
+        noises=[cloud(rng, (256, 256), roughness=roughness) for roughness in (0.5, 0.75)],
+        colours=stains(rng) if scientific and rng.random() < 0.7 else palette(rng),
+        light=np.array([np.cos(angle), np.sin(angle)]),
+        contrast=rng.uniform(0.05, 0.3),
+    )
+    backgrounds = [layouts.ground, layouts.horizons, layouts.fields]
     odds = [0.8, 0.0, 0.2] if scientific else [0.3, 0.4, 0.3]
-    background[rng.choice(3, p=odds)](canvas)
+    backgrounds[rng.choice(3, p=odds)](canvas)
     layouts.clutter(canvas)
     arrange(canvas)
-    masks, levels, parents = visible_masks(canvas)
-    grey = rng.random() < (0.6 if scientific else 0.1)
-    return Scene(photograph(canvas.image, rng, grey=grey), masks, levels, parents)
-
-
-def _blank(rng: np.random.Generator, size: tuple[int, int]) -> Canvas:
-    """An empty canvas with its own light, colours and noise."""
-    angle = rng.uniform(0, 2 * np.pi)
-    weakest = rng.choice([0.15, 0.5])
-    return Canvas(
-        rng=rng,
-        image=np.full((*size, 3), 0.5, np.float32),
-        noises=[cloud(rng, (256, 256), roughness=r) for r in (0.4, 0.6, 0.85)],
-        colours=palette(rng),
-        light=np.array([np.cos(angle), np.sin(angle)]),
-        contrast=(weakest, 1.0),
-    )
-
-
-def palette(rng: np.random.Generator) -> Float[np.ndarray, "k 3"]:
-    """Draws the colours of a scene (0..1): mostly muted, from dark to bright."""
-    count = int(rng.integers(4, 10))
-    brightness = rng.uniform(0.05, 0.95, (count, 1))
-    saturation = rng.beta(1.2, 2.5, (count, 1)) * rng.choice([0.6, 1.2])
-    tint = rng.uniform(-1, 1, (count, 3)) + rng.choice([0.0, 1.0]) * rng.uniform(-1, 1, 3)
-    return np.clip(brightness * (1 + saturation * tint), 0, 1)
+    grey = rng.random() < (0.5 if scientific else 0.1)
+    return Scene(photograph(canvas.image, rng, grey=grey), *visible_masks(canvas))
 
 
 def visible_masks(canvas: Canvas) -> tuple[list[np.ndarray], list[str], list[int | None]]:
@@ -106,8 +93,8 @@ def visible_masks(canvas: Canvas) -> tuple[list[np.ndarray], list[str], list[int
 
     # The largest: a whole is larger than its parts, so none loses its whole.
     largest = sorted(sorted(wholes, key=lambda label: -areas[label])[:MAX_MASKS])
-    index = {label: i for i, label in enumerate(largest)}
-    parents = [None if wholes[label] is None else index[wholes[label]] for label in largest]
+    index: dict[int | None, int] = {label: i for i, label in enumerate(largest)}
+    parents = [index.get(wholes[label]) for label in largest]
     depths: list[int] = []
     for parent in parents:
         depths.append(0 if parent is None else depths[parent] + 1)

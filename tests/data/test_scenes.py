@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from sam_train.data.scenes import Scene, draw_scene
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    return [draw_scene(seed) for seed in range(40)]
+    return [draw_scene(seed) for seed in range(16)]
 
 
 def test_a_seed_always_draws_the_same_scene() -> None:
@@ -56,10 +57,10 @@ def test_parts_lie_within_their_wholes_and_are_smaller(scenes: list[Scene]) -> N
 
 def test_masks_of_one_whole_do_not_overlap(scenes: list[Scene]) -> None:
     for scene in scenes:
-        siblings = defaultdict(lambda: np.zeros(scene.image.shape[:2], int))
+        siblings = defaultdict(list)
         for mask, parent in zip(scene.masks, scene.parents, strict=True):
-            siblings[parent] += mask
-        assert all(count.max() <= 1 for count in siblings.values())
+            siblings[parent].append(mask)
+        assert all(np.sum(masks, axis=0).max() <= 1 for masks in siblings.values())
 
 
 def test_levels_say_how_deep_a_mask_lies(scenes: list[Scene]) -> None:
@@ -82,6 +83,7 @@ def test_most_masks_can_be_seen_in_the_image(scenes: list[Scene]) -> None:
     differences = []
     for scene in scenes:
         for mask in scene.masks:
-            inside, outside = scene.image[mask], scene.image[~mask]
-            differences.append(np.abs(inside.mean(0) - outside.mean(0)).max())
-    assert np.median(differences) > 15
+            ring = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))).astype(bool) & ~mask
+            difference = scene.image[mask].mean(0) - scene.image[ring].mean(0)
+            differences.append(np.abs(difference).max())
+    assert np.median(differences) > 10

@@ -6,38 +6,50 @@ from jaxtyping import Float, UInt8
 
 from sam_train.data.drawing.textures import cloud
 
+COLOUR_MAPS = (cv2.COLORMAP_JET, cv2.COLORMAP_HOT, cv2.COLORMAP_VIRIDIS, cv2.COLORMAP_BONE)
+
 
 def photograph(
-    image: Float[np.ndarray, "H W 3"], rng: np.random.Generator, *, grey: bool
+    painting: Float[np.ndarray, "3 H W"], rng: np.random.Generator, *, grey: bool
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Returns the painted image (0..1) as a camera file would hold it."""
-    image = lit(image, rng)
+    """Returns the painting (0..1) as a camera's file would hold it."""
+    painting = lit(painting, rng)
     if grey:
-        image = np.repeat(image.mean(2, keepdims=True), 3, axis=2)
-    image = blurred(image, rng)
-    image = noisy(image, rng, grey=grey)
+        painting = painting.mean(0, keepdims=True)
+    image = blurred(cv2.merge(list(painting)), rng).reshape(*painting.shape[1:], -1)
+    image = noisy(image, rng, speckle=grey and rng.random() < 0.3)
     pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    if grey and rng.random() < 0.15:
-        colour_map = [cv2.COLORMAP_JET, cv2.COLORMAP_HOT, cv2.COLORMAP_VIRIDIS, cv2.COLORMAP_BONE]
-        pixels = cv2.applyColorMap(pixels, colour_map[rng.integers(4)])[..., ::-1]
+    if grey:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+        if rng.random() < 0.15:
+            pixels = cv2.applyColorMap(pixels, COLOUR_MAPS[rng.integers(len(COLOUR_MAPS))])
     if rng.random() < 0.35:
         pixels = compressed(pixels, quality=int(rng.integers(25, 90)))
     return np.ascontiguousarray(pixels)
 
 
-def lit(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Float[np.ndarray, "H W 3"]:
-    """Applies uneven light, a colour cast, haze and a tone curve."""
-    size = image.shape[:2]
-    fall = cloud(rng, (16, 16), roughness=0.2) * rng.uniform(0, 0.15) + rng.uniform(0.8, 1.15)
-    image = image * cv2.resize(fall.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
-    image *= rng.normal(1, 0.06, 3).astype(np.float32)
-    haze = np.float32(rng.choice([0.0, rng.uniform(0, 0.45)]))
-    image += haze * (np.float32(rng.uniform(0.1, 0.9)) - image)
+def lit(
+    painting: Float[np.ndarray, "3 H W"], rng: np.random.Generator
+) -> Float[np.ndarray, "3 H W"]:
+    """Applies uneven light, an exposure that mostly fills the range, a cast and a tone curve."""
+    fall = 1 + cloud(rng, (16, 16), roughness=0.2) * np.float32(rng.uniform(0, 0.15))
+    image = painting * cv2.resize(fall, painting.shape[:0:-1], interpolation=cv2.INTER_CUBIC)
+
+    low, high = np.quantile(image[:, ::4, ::4], (0.02, 0.98))
+    black, white = rng.uniform(0, 0.12), rng.uniform(0.75, 1.05)
+    if rng.random() < 0.2:  # flat light or haze
+        black, white = rng.uniform(0.1, 0.4), rng.uniform(0.45, 0.8)
+    image -= np.float32(low)
+    gain = (white - black) / (high - low + 0.05) * rng.normal(1, 0.05, (3, 1, 1))
+    image *= gain.astype(np.float32)
+    image += np.float32(black)
     np.clip(image, 0, 1, out=image)
-    return cv2.pow(image, float(np.exp(rng.normal(0, 0.25))))
+    return image + np.float32(rng.uniform(-0.5, 0.6)) * image * (1 - image)
 
 
-def blurred(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Float[np.ndarray, "H W 3"]:
+def blurred(
+    image: Float[np.ndarray, "H W *channels"], rng: np.random.Generator
+) -> Float[np.ndarray, "H W *channels"]:
     """Applies defocus, motion or a low resolution, in proportion to the image's size."""
     height, width = image.shape[:2]
     unit = min(height, width) / 256
@@ -59,13 +71,14 @@ def blurred(image: Float[np.ndarray, "H W 3"], rng: np.random.Generator) -> Floa
 
 
 def noisy(
-    image: Float[np.ndarray, "H W 3"], rng: np.random.Generator, *, grey: bool
-) -> Float[np.ndarray, "H W 3"]:
-    """Adds sensor noise; grey images may have the multiplicative speckle of ultrasound and radar."""
-    noise = rng.standard_normal((*image.shape[:2], 1 if grey else 3), dtype=np.float32)
-    if grey and rng.random() < 0.3:
-        return image * (1 + np.float32(rng.uniform(0.05, 0.4)) * cv2.blur(noise, (2, 2))[..., None])
-    return image + np.float32(rng.exponential(0.02)) * noise
+    image: Float[np.ndarray, "H W _"], rng: np.random.Generator, *, speckle: bool
+) -> Float[np.ndarray, "H W _"]:
+    """Adds sensor noise, or the noise in proportion to brightness of ultrasound and radar."""
+    noise = rng.random(image.shape, dtype=np.float32) - rng.random(image.shape, dtype=np.float32)
+    if speckle:
+        soft = cv2.blur(noise, (2, 2)).reshape(image.shape)
+        return image * (1 + np.float32(rng.uniform(0.1, 1.0)) * soft)
+    return image + np.float32(min(rng.exponential(0.04), 0.2)) * noise
 
 
 def compressed(pixels: UInt8[np.ndarray, "H W 3"], *, quality: int) -> UInt8[np.ndarray, "H W 3"]:

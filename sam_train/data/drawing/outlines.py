@@ -1,4 +1,4 @@
-"""Outlines of drawn things: polygons in a unit frame (about -1..1, y down), and their coverage of pixels."""
+"""Outlines of drawn things: polygons in a unit frame (about -1..1, y down), and their pixels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-SUPERSAMPLING = 4  # sub-pixels per pixel and axis: 17 grey levels of coverage
+FINE, COARSE = 4, 2  # sub-pixels per pixel and axis, for small windows and for large
+FINE_PIXELS = 96**2  # a window of more pixels is large
 SUBPIXEL_BITS = 4  # fractional bits of the vertices that OpenCV fills between
 
 Window = tuple[slice, slice]
@@ -33,8 +34,10 @@ def coverage(outline: Outline, size: tuple[int, int]) -> tuple[Window, UInt8[np.
     """Returns the share (0..255) that an outline in pixels covers of each pixel in its window.
 
     Pixel i spans i..i+1. The window is the outline's box cut to an image of `size` (H, W);
-    it is empty where the outline lies outside.
+    it is empty where nothing lies inside.
     """
+    if not outline.solids:
+        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.uint8)
     vertices = np.concatenate(outline.solids)
     low = np.clip(np.floor(vertices.min(0)), 0, size[::-1]).astype(int)
     high = np.clip(np.ceil(vertices.max(0)), low, size[::-1]).astype(int)
@@ -43,10 +46,11 @@ def coverage(outline: Outline, size: tuple[int, int]) -> tuple[Window, UInt8[np.
     if width * height == 0:
         return window, np.zeros((height, width), np.uint8)
 
-    fine = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
+    subpixels = FINE if width * height <= FINE_PIXELS else COARSE
+    fine = np.zeros((height * subpixels, width * subpixels), np.uint8)
     for polygons, value in ((outline.solids, 255), (outline.holes, 0)):
         for polygon in polygons:
-            centred = (polygon - low) * SUPERSAMPLING - 0.5
+            centred = (polygon - low) * subpixels - 0.5
             fixed = np.rint(centred * (1 << SUBPIXEL_BITS)).astype(np.int32)
             cv2.fillPoly(fine, [fixed], value, shift=SUBPIXEL_BITS)
     return window, cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
@@ -134,7 +138,9 @@ def curve(rng: np.random.Generator, *, width: float = 0.25) -> Outline:
     """Returns a curved line across the unit frame, evenly wide or tapered."""
     along = np.linspace(-1, 1, 16)
     orders = np.arange(1, 4)
-    waves = np.sin(along[:, None] * orders * 2 + rng.uniform(0, 6, 3)) @ (rng.normal(size=3) / orders)
+    waves = np.sin(along[:, None] * orders * 2 + rng.uniform(0, 6, 3)) @ (
+        rng.normal(size=3) / orders
+    )
     widths = width * np.linspace(1, rng.choice([1.0, 0.2]), 16)
     return stroke(np.stack([along, 0.4 * waves], axis=1), widths)
 
@@ -175,7 +181,9 @@ def clipped(
     return np.array(kept, float).reshape(-1, 2)
 
 
-def voronoi_cells(sites: Float[np.ndarray, "n 2"], frame: Float[np.ndarray, "4 2"]) -> list[Outline]:
+def voronoi_cells(
+    sites: Float[np.ndarray, "n 2"], frame: Float[np.ndarray, "4 2"]
+) -> list[Outline]:
     """Returns each site's cell within a convex frame; cells that are cut away are left out."""
     cells = []
     for i, site in enumerate(sites):
@@ -185,5 +193,3 @@ def voronoi_cells(sites: Float[np.ndarray, "n 2"], frame: Float[np.ndarray, "4 2
             cell = clipped(cell, normal, float(normal @ (other + site)) / 2) if len(cell) else cell
         cells.append(cell)
     return [Outline([cell]) for cell in cells if len(cell) > 2]
-
-

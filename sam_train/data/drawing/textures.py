@@ -8,21 +8,60 @@ from jaxtyping import Float, UInt8
 
 from sam_train.data.drawing.outlines import Window
 
-PATTERNS = ("plain", "cloud", "patches", "stripes", "wood", "checks", "spots", "bricks", "marble", "grain")
+PATTERNS = (
+    *["plain"] * 3, *["cloud"] * 4, *["patches"] * 3, *["marble"] * 2, *["grain"] * 2,
+    *["wood"] * 2, *["stripes"] * 2, *["spots"] * 2, "checks", "bricks",
+)  # fmt: skip
+
+# Sky, leaves, grass, earth, sand, stone, skin, wood, water, snow, night.
+NATURAL = np.array(
+    [
+        (0.55, 0.72, 0.9), (0.2, 0.35, 0.12), (0.4, 0.5, 0.2), (0.35, 0.25, 0.17),
+        (0.76, 0.68, 0.5), (0.5, 0.5, 0.48), (0.8, 0.6, 0.5), (0.5, 0.33, 0.2),
+        (0.2, 0.35, 0.42), (0.9, 0.92, 0.95), (0.08, 0.08, 0.1),
+    ]
+)  # fmt: skip
 
 
-def cloud(rng: np.random.Generator, size: tuple[int, int], *, roughness: float) -> Float[np.ndarray, "H W"]:
-    """Returns 1/f-like noise with zero mean and unit deviation: octaves of random grids, smoothly enlarged.
+def cloud(
+    rng: np.random.Generator, size: tuple[int, int], *, roughness: float
+) -> Float[np.ndarray, "H W"]:
+    """Returns 1/f-like noise with zero mean and unit deviation.
 
-    Each octave weighs `roughness` times the one before.
+    White noise is added at each doubling of a small grid, weighing `roughness` times the
+    noise before; the last grid is enlarged to `size`.
     """
-    total = np.zeros(size, np.float32)
-    cells, weight = 3, 1.0
-    while cells < max(size):
-        grid = rng.standard_normal((cells, cells), dtype=np.float32)
-        total += weight * cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC)
-        cells, weight = cells * 2, weight * roughness
+    total, weight = rng.random((4, 4), dtype=np.float32), 1.0
+    while 2 * len(total) <= max(size):
+        total = cv2.resize(total, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        weight *= roughness
+        total += np.float32(weight) * rng.random(total.shape, dtype=np.float32)
+    if total.shape != size:
+        total = cv2.resize(total, size[::-1], interpolation=cv2.INTER_CUBIC)
     return (total - total.mean()) / total.std()
+
+
+def sometimes(rng: np.random.Generator, chance: float, value: float) -> float:
+    """Returns the value with the given chance, else 0."""
+    return value if rng.random() < chance else 0.0
+
+
+def palette(rng: np.random.Generator) -> Float[np.ndarray, "_ 3"]:
+    """Draws the colours (0..1) of an everyday scene: some are nature's, some are anything."""
+    count = int(rng.integers(4, 10))
+    natural = NATURAL[rng.integers(len(NATURAL), size=count)]
+    vivid = rng.uniform(0.05, 0.95, (count, 1)) * (1 + rng.uniform(-0.6, 0.6, (count, 3)))
+    colours = np.where(rng.random((count, 1)) < rng.uniform(0, 1), natural, vivid)
+    grey = colours.mean(1, keepdims=True)
+    colours = grey + (colours - grey) * rng.uniform(0.2, 1.1)  # the scene's saturation
+    return np.clip(colours * rng.uniform(0.6, 1.3, (count, 1)), 0.02, 0.98)
+
+
+def stains(rng: np.random.Generator) -> Float[np.ndarray, "_ 3"]:
+    """Draws shades from a dark or bright ground to the colour of a stain or tissue."""
+    ground = rng.choice([rng.uniform(0.0, 0.15), rng.uniform(0.7, 0.95)]) + rng.normal(0, 0.04, 3)
+    stain = rng.uniform(0.1, 0.95, 3)
+    return np.clip(ground + np.linspace(0, 1, 6)[:, None] * (stain - ground), 0.02, 0.98)
 
 
 @dataclass(frozen=True)
@@ -45,23 +84,23 @@ def random_material(
     rng: np.random.Generator, colours: Float[np.ndarray, "k 3"], *, period: float
 ) -> Material:
     """Draws a material whose colours lie near two of the given ones."""
-    colour, accent = colours[rng.integers(len(colours), size=2)] + rng.normal(0, 0.06, (2, 3))
+    colour, accent = colours[rng.integers(len(colours), size=2)] + rng.normal(0, 0.05, (2, 3))
     return Material(
         colour=colour,
         accent=accent,
-        pattern=str(rng.choice(PATTERNS)),
+        pattern=PATTERNS[rng.integers(len(PATTERNS))],
         period=period * rng.uniform(0.5, 2),
         sharpness=rng.uniform(0.5, 6),
         strength=rng.uniform(0.05, 0.7) ** 1.5,
-        mottle=rng.uniform(0.0, 0.08),
-        relief=rng.choice([0.0, rng.uniform(0.1, 0.6)]),
+        mottle=rng.exponential(0.06),
+        relief=sometimes(rng, 0.5, rng.uniform(0.1, 0.6)),
         ramp=rng.normal(0, 0.12),
-        gloss=rng.choice([0.0, 0.0, rng.uniform(0.1, 0.5)]),
+        gloss=sometimes(rng, 0.33, rng.uniform(0.1, 0.5)),
     )
 
 
 def related(material: Material, parent: Material, kinship: float) -> Material:
-    """Returns the material with its colours drawn towards the parent's; close kin share the pattern."""
+    """Returns the material, its colours drawn towards the parent's; close kin share patterns."""
     mixed = replace(
         material,
         colour=kinship * parent.colour + (1 - kinship) * material.colour,
@@ -70,6 +109,16 @@ def related(material: Material, parent: Material, kinship: float) -> Material:
     if kinship < 0.75:
         return mixed
     return replace(mixed, pattern=parent.pattern, period=parent.period, strength=parent.strength)
+
+
+def apart(
+    colour: Float[np.ndarray, "3"], behind: Float[np.ndarray, "3"], least: float
+) -> Float[np.ndarray, "3"]:
+    """Returns the colour, made darker or brighter until it differs by `least` in some channel."""
+    missing = least - np.abs(colour - behind).max()
+    if missing <= 0:
+        return colour
+    return behind + (least if behind.mean() < 0.5 else -least) + 0.3 * (colour - colour.mean())
 
 
 def pattern_field(
@@ -96,9 +145,13 @@ _WAVES = {
     "wood": lambda u, v, noise, rng: np.sin(u * 1.5 + 2.5 * noise),
     "checks": lambda u, v, noise, rng: np.sin(u) * np.sin(v) * 3,
     "spots": lambda u, v, noise, rng: np.cos(u + noise) + np.cos(v - noise) - 0.9,
-    "bricks": lambda u, v, noise, rng: np.minimum(
-        np.abs(np.sin(v)), np.abs(np.sin(u / 3 + (np.floor(v / np.pi) % 2) * np.pi / 2)) * 3
-    ) * 4 - 0.8,
+    "bricks": lambda u, v, noise, rng: (
+        np.minimum(
+            np.abs(np.sin(v)), np.abs(np.sin(u / 3 + (np.floor(v / np.pi) % 2) * np.pi / 2)) * 3
+        )
+        * 4
+        - 0.8
+    ),
     "marble": lambda u, v, noise, rng: 1 - 3 * np.abs(noise),
     "grain": lambda u, v, noise, rng: rng.standard_normal(noise.shape, dtype=np.float32) * 0.6,
 }
@@ -110,13 +163,15 @@ def surface(
     noise: Float[np.ndarray, "h w"],
     light: Float[np.ndarray, "2"],
     rng: np.random.Generator,
-) -> Float[np.ndarray, "h w 3"]:
+) -> Float[np.ndarray, "3 h w"]:
     """Returns the colours of a lit surface over the window that `cover` fills."""
     mix = (0.5 * material.strength) * (1 + pattern_field(material, noise, rng))
-    colours = np.multiply.outer(mix, (material.accent - material.colour).astype(np.float32))
-    colours += material.colour.astype(np.float32)
+    difference = (material.accent - material.colour).astype(np.float32)
+    colours = difference[:, None, None] * mix
+    colours += material.colour.astype(np.float32)[:, None, None]
     bright = 1 + material.mottle * noise + shading(material, cover, light)
-    return colours * bright[..., None]
+    colours *= bright
+    return colours
 
 
 def shading(
@@ -141,8 +196,10 @@ def shading(
     return change
 
 
-def cut(noise: Float[np.ndarray, "H W"], window: Window, rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    """Returns a window's worth of noise, turned and zoomed at random, so that no two surfaces share it."""
+def cut(
+    noise: Float[np.ndarray, "H W"], window: Window, rng: np.random.Generator
+) -> Float[np.ndarray, "h w"]:
+    """Returns a window's worth of noise, turned and zoomed at random: each surface has its own."""
     size = window[1].stop - window[1].start, window[0].stop - window[0].start
     angle, zoom = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.6)
     c, s = np.cos(angle) * zoom, np.sin(angle) * zoom
