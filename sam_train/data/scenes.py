@@ -66,7 +66,7 @@ def _attempt(rng: np.random.Generator, size: tuple[int, int]) -> Scene:
     canvas = Canvas(
         rng=rng,
         image=np.full((3, *size), 0.5, np.float32),
-        noises=[cloud(rng, (256, 256), roughness=roughness) for roughness in (0.5, 0.75)],
+        noises=[cloud(rng, (256, 256), roughness=roughness) for roughness in (0.5, 0.85)],
         colours=stains(rng) if scientific and rng.random() < 0.7 else palette(rng),
         light=np.array([np.cos(angle), np.sin(angle)]),
         contrast=rng.uniform(0.05, 0.3),

@@ -53,9 +53,9 @@ def blurred(
     """Applies defocus, motion or a low resolution, in proportion to the image's size."""
     height, width = image.shape[:2]
     unit = min(height, width) / 256
-    kind = rng.choice(["sharp", "defocus", "motion", "coarse"], p=[0.35, 0.45, 0.1, 0.1])
+    kind = rng.choice(["sharp", "defocus", "motion", "coarse"], p=[0.5, 0.34, 0.08, 0.08])
     if kind == "defocus":
-        return cv2.GaussianBlur(image, (0, 0), unit * rng.uniform(0.4, 1.6))
+        return cv2.GaussianBlur(image, (0, 0), unit * rng.uniform(0.3, 1.3))
     if kind == "motion":
         length = max(3, round(unit * rng.uniform(3, 7))) | 1
         kernel = np.zeros((length, length), np.float32)
