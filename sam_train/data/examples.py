@@ -1,0 +1,122 @@
+"""From a sample of a shard to a training example: one view of the image, some of its masks."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from sam_train.data.collate import Example
+from sam_train.data.records import BadSample, InvalidRecord, Record, Sample
+from sam_train.data.transforms import (
+    View,
+    boxes_on_grid,
+    decode_image,
+    jittered_view,
+    view_grid,
+    view_image,
+    view_mask,
+    whole_view,
+)
+
+
+class NoObjects(BadSample):
+    """An image without any mask that could be trained on."""
+
+
+class UnreadableImage(BadSample):
+    """An image that cannot be decoded, or has another size than its record says."""
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Draws a view of the image and up to `max_masks` of its masks.
+
+    The masks are drawn before any is decoded, and none is painted at the image's own size.
+    On SA-1B neither flip nor jitter is used; masks over more than `max_mask_area` of the image
+    are left out (SAM, App. A).
+    """
+
+    image_size: int
+    mask_size: int
+    max_masks: int = 64
+    max_mask_area: float = 0.9
+    flip: bool = False
+    scale_range: Sequence[float] | None = None
+    seed: int = 0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Example:
+        """Raises a BadSample where the image, its record or all of its masks are of no use."""
+        info = sample.record["image"]
+        view = self._choose_view((info["height"], info["width"]), rng)
+        gt_masks, ids = self._choose_masks(sample.record, view, rng)
+        image = _decode(sample)
+        return {
+            "key": sample.key,
+            "image": view_image(image, view, self.image_size),
+            "input_size": view.input_size,
+            "original_size": (view.height, view.width),
+            "gt_masks": torch.from_numpy(gt_masks),
+            "object_seeds": torch.tensor([object_seed(self.seed, sample.key, id) for id in ids]),
+        }
+
+    def _choose_view(self, size: tuple[int, int], rng: np.random.Generator) -> View:
+        flipped = self.flip and bool(rng.random() < 0.5)
+        if self.scale_range is None:
+            return whole_view(size, self.image_size, flipped=flipped)
+        low, high = self.scale_range
+        return jittered_view(size, self.image_size, rng, scale_range=(low, high), flipped=flipped)
+
+    def _choose_masks(
+        self, record: Record, view: View, rng: np.random.Generator
+    ) -> tuple[Bool[np.ndarray, "n s s"], list[int]]:
+        """Draws masks until enough are not empty on the grid; their ids beside them."""
+        rows, columns = view_grid(view, self.image_size, self.mask_size)
+        max_area = self.max_mask_area * record["image"]["height"] * record["image"]["width"]
+        small = [a for a in record["annotations"] if a["area"] <= max_area]
+        boxes = np.array([a["bbox"] for a in small], np.float64).reshape(-1, 4)
+        candidates = np.flatnonzero(boxes_on_grid(boxes, rows, columns))
+
+        masks: list[Bool[np.ndarray, "s s"]] = []
+        ids: list[int] = []
+        for index in rng.permutation(candidates):
+            try:
+                mask = view_mask(small[index]["segmentation"], rows, columns, self.mask_size)
+            except ValueError as error:
+                raise InvalidRecord(f"Mask {small[index]['id']}: {error}") from error
+            if mask.any():
+                masks.append(mask)
+                ids.append(small[index]["id"])
+            if len(masks) == self.max_masks:
+                break
+        if not masks:
+            raise NoObjects(
+                f"None of its {len(record['annotations'])} masks is left on a grid of "
+                f"{self.mask_size} cells, masks over {self.max_mask_area:.0%} of the image aside."
+            )
+        return np.stack(masks), ids
+
+
+def _decode(sample: Sample) -> UInt8[Tensor, "3 H W"]:
+    """The image, which must have the size that its record says: masks would be off otherwise."""
+    try:
+        image = decode_image(sample.image_bytes)
+    except ValueError as error:
+        raise UnreadableImage(str(error)) from error
+    info = sample.record["image"]
+    _, height, width = image.shape
+    if (height, width) != (info["height"], info["width"]):
+        raise UnreadableImage(
+            f"The image is {width} x {height} pixels, its record says "
+            f"{info['width']} x {info['height']}."
+        )
+    return image
+
+
+def object_seed(seed: int, key: str, id: int) -> int:
+    """A 64-bit number that belongs to one object of one image, in every run, batch and worker."""
+    digest = hashlib.blake2b(f"{seed}/{key}/{id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

@@ -1,0 +1,130 @@
+"""From an image to the model's input frame: which part is shown, how large, and its masks."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam_train.data.images import read_image
+from sam_train.data.rle import Rle, sample_rle
+
+_END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of an image (top, left, height, width) that becomes `input_size` pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    input_size: tuple[int, int]
+    flipped: bool = False
+
+
+def longest_side_size(
+    size: tuple[int, int], image_size: int, *, factor: float = 1.0
+) -> tuple[int, int]:
+    """The (H, W) with the longest side at `image_size` times the factor, rounded as SAM does."""
+    scale = image_size / max(size) * factor
+    height, width = (max(1, int(side * scale + 0.5)) for side in size)
+    return height, width
+
+
+def whole_view(size: tuple[int, int], image_size: int, *, flipped: bool = False) -> View:
+    """All of an image, its longest side at `image_size`: what SAM sees at inference."""
+    return View(0, 0, *size, longest_side_size(size, image_size), flipped)
+
+
+def jittered_view(
+    size: tuple[int, int],
+    image_size: int,
+    rng: np.random.Generator,
+    *,
+    scale_range: tuple[float, float],
+    flipped: bool = False,
+) -> View:
+    """Large-scale jitter (Ghiasi et al. 2021): a random scale, then a random crop that fits.
+
+    SAM, App. A, uses the range 0.1 to 2.0 when it trains on the first two phases alone.
+    """
+    scaled = longest_side_size(size, image_size, factor=rng.uniform(*scale_range))
+    input_size = (min(scaled[0], image_size), min(scaled[1], image_size))
+    shown = [
+        max(1, round(side * seen / full))
+        for side, seen, full in zip(size, input_size, scaled, strict=True)
+    ]
+    top, left = (int(rng.integers(side - part + 1)) for side, part in zip(size, shown, strict=True))
+    return View(top, left, shown[0], shown[1], input_size, flipped)
+
+
+def decode_image(image_bytes: bytes) -> UInt8[Tensor, "3 H W"]:
+    """Decodes an image to upright RGB; a whole JPEG takes the fast path.
+
+    Raises ValueError for what no decoder reads.
+    """
+    image = None
+    if image_bytes.endswith(_END_OF_JPEG):  # OpenCV paints what a cut file lacks in grey
+        image = cv2.imdecode(np.frombuffer(image_bytes, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        image = read_image(image_bytes)
+    return torch.from_numpy(image).permute(2, 0, 1)
+
+
+def view_image(
+    image: UInt8[Tensor, "3 H W"], view: View, image_size: int
+) -> UInt8[Tensor, "3 S S"]:
+    """Crops, resizes (bilinear, antialiased, on bytes) and pads with 0 below and to the right."""
+    part = image[:, view.top : view.top + view.height, view.left : view.left + view.width]
+    if part.shape[1:] != view.input_size:
+        part = F.interpolate(part[None], view.input_size, mode="bilinear", antialias=True)[0]
+    if view.flipped:
+        part = part.flip(2)
+    height, width = view.input_size
+    return F.pad(part, (0, image_size - width, 0, image_size - height))
+
+
+def view_grid(
+    view: View, image_size: int, mask_size: int
+) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " w"]]:
+    """The image rows and columns under the centres of the mask grid's cells.
+
+    The grid of `mask_size` cells a side covers the whole padded frame; cells in the padding have
+    no row or column, so that h and w may be smaller. Columns descend in a flipped view.
+    """
+    centres = (np.arange(mask_size) + 0.5) * image_size / mask_size  # in the input frame
+    height, width = view.input_size
+    y, x = centres[centres < height], centres[centres < width]
+    if view.flipped:
+        x = width - x
+    rows = np.floor(y * view.height / height).astype(np.int64)
+    columns = np.floor(x * view.width / width).astype(np.int64)
+    return rows + view.top, columns.clip(max=view.width - 1) + view.left
+
+
+def view_mask(
+    rle: Rle, rows: Int[np.ndarray, " h"], columns: Int[np.ndarray, " w"], mask_size: int
+) -> Bool[np.ndarray, "s s"]:
+    """The mask on its grid, without painting it at its own size."""
+    mask = np.zeros((mask_size, mask_size), bool)
+    mask[: len(rows), : len(columns)] = sample_rle(rle, rows, columns)
+    return mask
+
+
+def boxes_on_grid(
+    boxes: Float[np.ndarray, "N 4"], rows: Int[np.ndarray, " h"], columns: Int[np.ndarray, " w"]
+) -> Bool[np.ndarray, " N"]:
+    """Whether a cell centre lies in each XYWH box; a mask whose box has none is lost on the grid.
+
+    Boxes are taken one pixel too wide: SA-1B's leave out their last row and column.
+    """
+    x, y, width, height = boxes.T
+    columns = np.sort(columns)
+    in_rows = np.searchsorted(rows, y) < np.searchsorted(rows, y + height, side="right")
+    in_columns = np.searchsorted(columns, x) < np.searchsorted(columns, x + width, side="right")
+    return in_rows & in_columns
