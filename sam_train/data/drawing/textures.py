@@ -137,6 +137,12 @@ def pattern_field(
     return np.tanh(material.sharpness * wave)
 
 
+def _bricks(u: Float[np.ndarray, "h w"], v: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Courses along v, every second one moved by half a brick; negative in the joints."""
+    bond = (np.floor(v / np.pi) % 2) * np.pi / 2
+    return 4 * np.minimum(np.abs(np.sin(v)), 3 * np.abs(np.sin(u / 3 + bond))) - 0.8
+
+
 _WAVES = {
     "plain": lambda u, v, noise, rng: np.zeros_like(noise),
     "cloud": lambda u, v, noise, rng: noise * 0.5,
@@ -145,13 +151,7 @@ _WAVES = {
     "wood": lambda u, v, noise, rng: np.sin(u * 1.5 + 2.5 * noise),
     "checks": lambda u, v, noise, rng: np.sin(u) * np.sin(v) * 3,
     "spots": lambda u, v, noise, rng: np.cos(u + noise) + np.cos(v - noise) - 0.9,
-    "bricks": lambda u, v, noise, rng: (
-        np.minimum(
-            np.abs(np.sin(v)), np.abs(np.sin(u / 3 + (np.floor(v / np.pi) % 2) * np.pi / 2)) * 3
-        )
-        * 4
-        - 0.8
-    ),
+    "bricks": lambda u, v, noise, rng: _bricks(u, v),
     "marble": lambda u, v, noise, rng: 1 - 3 * np.abs(noise),
     "grain": lambda u, v, noise, rng: rng.standard_normal(noise.shape, dtype=np.float32) * 0.6,
 }
@@ -170,7 +170,7 @@ def surface(
     colours = difference[:, None, None] * mix
     colours += material.colour.astype(np.float32)[:, None, None]
     bright = 1 + material.mottle * noise + shading(material, cover, light)
-    colours *= bright
+    colours *= np.maximum(bright, 0.3)  # no shade is black
     return colours
 
 
