@@ -107,6 +107,9 @@ def read_coco(file: str | os.PathLike[str], *, name: str) -> dict[str, Any]:
         raise ValueError(f"{name}: {path} is no json: {error}") from error
     if not isinstance(coco, dict) or not {"images", "annotations"} <= coco.keys():
         raise ValueError(f"{name}: {path} is no COCO json, it lacks `images` or `annotations`")
+    for entries, key in (("images", "id"), ("annotations", "image_id")):
+        if not all(key in entry for entry in coco[entries]):
+            raise ValueError(f"{name}: {path} is no COCO json, some of its {entries} lack `{key}`")
     return coco
 
 
@@ -142,7 +145,7 @@ def instance_masks(
     return checked_masks(masks, image_size(image), source=image)
 
 
-def coco_rle(segmentation: dict[str, Any] | list[list[float]], size: tuple[int, int]) -> Rle:
+def coco_rle(segmentation: Any, size: tuple[int, int]) -> Rle:
     """A COCO segmentation, in any of its three forms, as compressed RLE."""
     height, width = size
     if isinstance(segmentation, list):

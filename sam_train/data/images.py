@@ -66,8 +66,9 @@ def check_size(width: int, height: int, *, max_pixels: int) -> None:
 def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
     """Reads any image as upright RGB (EXIF orientation applied, first frame of an animation).
 
-    Transparent pixels are laid over white, as a viewer shows them. Grey values beyond 8 bits are
-    stretched from their own lowest and highest value. Raises the errors of `open_image`.
+    Transparency is dropped: aerial tiles declare their darkest pixels transparent. Grey values
+    beyond 8 bits are stretched from their own lowest and highest value. Raises the errors of
+    `open_image`.
     """
     with open_image(source, max_pixels=max_pixels) as image:
         return np.array(to_rgb(upright(image)))
@@ -96,10 +97,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """The image as 8-bit RGB, whatever its mode."""
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(stretch_to_8_bits(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
     return image.convert("RGB")
 
 

@@ -142,7 +142,11 @@ def checked_masks(masks: Iterable[Rle], size: tuple[int, int], *, source: Path) 
                 f"mask {number} of {source} is {width} x {height} pixels, "
                 f"its image {size[1]} x {size[0]}; resize one of them"
             )
-        if rle_area(mask) > 0:
+        try:
+            area = rle_area(mask)
+        except ValueError as error:
+            raise UnusableMask(f"mask {number} of {source} is broken: {error}") from error
+        if area > 0:
             kept.append(mask)
         else:
             logger.warning("mask %d of %s is empty and is left out", number, source)
