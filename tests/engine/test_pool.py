@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,14 @@ def test_known_masks_are_found_by_the_pools_key(photos: Path) -> None:
     assert pool.known_masks("photos-0") == []
     with pytest.raises(ValueError, match="the pool holds no image 'photos-x'"):
         pool.known_masks("photos-x")
+
+
+def test_a_pool_can_be_sent_to_another_process() -> None:
+    pool = Pool([SceneSet("scenes", 2, image_size=32)])
+
+    known_masks = pickle.loads(pickle.dumps(pool.known_masks))
+
+    assert known_masks("scenes-000001") == pool.known_masks("scenes-000001")
 
 
 def test_a_pool_of_one_set_takes_the_sets_arguments(photos: Path) -> None:
