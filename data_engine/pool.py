@@ -61,6 +61,10 @@ class Pool:
         seed: int = 0,
         drop_near_duplicates: bool = False,
     ) -> None:
+        if order not in ("listed", "random"):
+            raise ValueError(f"there is no order {order!r}, only listed and random")
+        if limit is not None and limit < 1:
+            raise ValueError(f"a pool of at most {limit} images is empty; set `limit` higher")
         self.limit = limit
         self._sets = list(sets)
         self._order = order

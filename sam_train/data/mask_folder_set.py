@@ -60,6 +60,8 @@ class MaskFolderSet:
         min_area: int = 1,
         skip: Collection[str] = (),
     ) -> None:
+        if layout not in SPLITS:
+            raise ValueError(f"{name}: there is no layout {layout!r}, only {', '.join(SPLITS)}")
         self.name = name
         self._resize_masks = resize_masks
         self._min_area = min_area
@@ -96,6 +98,8 @@ class MaskFolderSet:
                 paths = [file.relative_to(root) for file in files]
                 paths = [path for path in paths if "masks" not in path.parts]
                 keys = {folder_key(path): root / path for path in paths}
+                if len(keys) < len(paths):
+                    raise ValueError(f"{self.name}: a folder in {root} holds two images")
             else:
                 keys = file_keys(files, root)
             if twice := found.keys() & keys.keys():
