@@ -77,10 +77,13 @@ class Dataset:
     def entry(
         self, images: Path, annotations: Path | None = None, *, source: str, phase: str
     ) -> ShardEntry:
-        """Describes a written shard and its layer (paths inside the dataset) for a commit."""
+        """Describes a written shard and its layer for a commit.
+
+        Both lie in the dataset, if only as links: published tars need no copy.
+        """
         tars = [tar for tar in (images, annotations) if tar is not None]
         image_stats, *layer_stats = [shard_stats(tar) for tar in tars]
-        names = [tar.resolve().relative_to(self.root.resolve()).as_posix() for tar in tars]
+        names = [tar.absolute().relative_to(self.root.absolute()).as_posix() for tar in tars]
         return ShardEntry(
             images=names[0],
             images_sha256=image_stats.sha256,

@@ -57,6 +57,16 @@ def test_a_layer_makes_a_new_version_and_leaves_the_old_one(dataset):
     assert dataset.read(1) == first
 
 
+def test_published_tars_may_be_linked_into_a_dataset(dataset, tmp_path_factory):
+    published = tmp_path_factory.mktemp("sa1b") / "sa_000000.tar"
+    images = dataset.root / "images" / "sa_000000.tar"
+    write_shard(published, [Sample("sa_1", b"jpeg", RECORD)])
+    images.symlink_to(published)
+    entry = dataset.entry(images, source="sa1b", phase="fully_automatic")
+    dataset.commit([entry], parent=None, phase="fully_automatic", round=0)
+    dataset.verify(dataset.read(), hashes=True)
+
+
 def test_an_existing_version_is_never_overwritten(dataset):
     first = commit(dataset)
     with pytest.raises(ValueError, match="from another process meanwhile"):
