@@ -22,7 +22,7 @@ from sam_train.inference.predictor import SamPredictor
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import mask_iou
 
-PICTURE_SIDE = 320  # pixels of the longest side
+PICTURE_SIDE = 288  # pixels of the longest side
 
 
 def click_examples(
@@ -89,7 +89,8 @@ def _draw_example(
                     "file": _write(Path(f"{stem}-{number}-clicks.jpg"), drawn),
                 }
             )
-    file = _write(Path(f"{stem}-truth.jpg"), overlay_mask(picture, truth))
+    drawn = overlay_outline(overlay_mask(picture, truth), truth)
+    file = _write(Path(f"{stem}-truth.jpg"), drawn)
     return {"mask_id": mask_id, "truth": file, "predictions": predictions}
 
 
@@ -101,5 +102,5 @@ def _draw_round(picture: Image, played: ClickRound, original_size: tuple[int, in
 
 
 def _write(path: Path, picture: Image) -> str:
-    path.write_bytes(encode_jpeg(picture, quality=85))
+    path.write_bytes(encode_jpeg(picture, quality=80))
     return path.name

@@ -22,7 +22,12 @@ STYLE: Any = {
     "ytick.color": "#4b5560",
 }
 INK, ACCENT, FLOOR = "#1f2933", "#2563eb", "#b4541a"
-FLOORS = {"disc": "iou_at_1", "box": "iou_box", "ellipse": "iou_box"}  # floor -> what it bounds
+# Floor: the number beside which it stands, and the side of its name.
+FLOORS = {
+    "disc": ("iou_at_1", "right"),
+    "box": ("iou_box", "left"),
+    "ellipse": ("iou_box", "right"),
+}
 
 
 def iou_curves(series: Mapping[str, Mapping[str, float]]) -> Markup:
@@ -40,10 +45,11 @@ def iou_curves(series: Mapping[str, Mapping[str, float]]) -> Markup:
     figure, axes = _figure(7.2, 3.6)
     for index, (name, summary) in enumerate(series.items()):
         _plot_summary(axes, name, summary, places, colour=_shade(index, len(series)))
-    for floor, bounded in FLOORS.items():
-        _plot_floor(axes, floor, last.get(floor), places[bounded])
+    for floor, (bounded, side) in FLOORS.items():
+        if floor in last and bounded in places:
+            _plot_floor(axes, floor, last[floor], places[bounded], side=side)
     axes.set_xticks(list(places.values()), [*map(str, clicks), "box"])
-    axes.set_xlabel("clicks" + " " * 60 + "prompt is a box")
+    axes.set_xlabel("clicks, or a box")
     axes.set_ylabel("mean IoU")
     axes.set_ylim(0, 1)
     axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
@@ -87,10 +93,10 @@ def _plot_summary(
         axes.plot([places["iou_box"]], [summary["iou_box"]], "s", color=colour, markersize=5)
 
 
-def _plot_floor(axes: Axes, name: str, value: float | None, place: float) -> None:
-    if value is not None:
-        axes.hlines(value, place - 0.2, place + 0.2, colors=FLOOR, linewidth=1.6)
-        axes.annotate(name, (place + 0.22, value), color=FLOOR, fontsize=8, va="center")
+def _plot_floor(axes: Axes, name: str, value: float, place: float, *, side: str) -> None:
+    axes.hlines(value, place - 0.2, place + 0.2, colors=FLOOR, linewidth=1.6)
+    shift, align = (0.24, "left") if side == "right" else (-0.24, "right")
+    axes.annotate(name, (place + shift, value), color=FLOOR, fontsize=8, va="center", ha=align)
 
 
 def _shade(index: int, count: int) -> tuple[float, float, float]:

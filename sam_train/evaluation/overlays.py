@@ -12,12 +12,12 @@ from sam_train.interaction.prompts import BACKGROUND, FOREGROUND
 Colour = tuple[int, int, int]
 Image = UInt8[np.ndarray, "H W 3"]
 
-BLUE: Colour = (40, 120, 255)
+PINK: Colour = (255, 40, 160)  # rare in photographs
 CLICK_COLOURS: dict[int, Colour] = {FOREGROUND: (30, 180, 60), BACKGROUND: (225, 35, 35)}
 OPACITY = 0.5
 
 
-def overlay_mask(image: Image, mask: Bool[np.ndarray, "h w"], colour: Colour = BLUE) -> Image:
+def overlay_mask(image: Image, mask: Bool[np.ndarray, "h w"], colour: Colour = PINK) -> Image:
     """The image with the mask tinted; a mask of another size is stretched over it."""
     inside = _fit(mask, image)
     drawn = image.copy()
@@ -27,8 +27,9 @@ def overlay_mask(image: Image, mask: Bool[np.ndarray, "h w"], colour: Colour = B
 
 def overlay_outline(image: Image, mask: Bool[np.ndarray, "h w"]) -> Image:
     """The image with the mask's outline in white on black."""
-    shape = _fit(mask, image).astype(np.uint8)
-    outlines, _ = cv2.findContours(shape, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(
+        _fit(mask, image).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+    )
     drawn = cv2.drawContours(image.copy(), outlines, -1, (0, 0, 0), 3)
     return cv2.drawContours(drawn, outlines, -1, (255, 255, 255), 1)
 
@@ -62,7 +63,7 @@ def instance_colour(index: int) -> Colour:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def thumbnail(image: Image, longest_side: int) -> Image:
+def thumbnail(image: Image, longest_side: int) -> UInt8[np.ndarray, "h w 3"]:
     """The image with its longest side at most that long; never enlarged."""
     scale = min(1.0, longest_side / max(image.shape[:2]))
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
