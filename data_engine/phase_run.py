@@ -1,0 +1,115 @@
+"""One phase over shards of a dataset: what the loop does every round, and what runs alone."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from data_engine.annotation.annotators import KnownMasks, SimulatedAnnotator
+from data_engine.annotation.provenance import Stamp
+from data_engine.annotation.task import TaskPredictor
+from data_engine.executors.local import LocalExecutor
+from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase, Samples
+from data_engine.phases.shard_work import ShardJob, annotate_shard, pass_over
+from data_engine.run_folder import read_json
+from sam_train.data.manifest import Dataset, ShardEntry
+from sam_train.data.records import Sample
+from sam_train.data.shards import OnBad, read_shard
+from sam_train.modeling.sam import Sam
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PhaseRun:
+    """A phase of one round. Finished shards lie in `folder` as stats files and are not redone."""
+
+    dataset: Dataset
+    folder: Path
+    stamp: Stamp
+    build_phase: BuildPhase
+    build_annotator: BuildAnnotator
+    known_masks: KnownMasks
+    executor: LocalExecutor
+    on_bad: OnBad
+
+    @property
+    def name(self) -> str:
+        """The name of the phase in this round, and of its annotation layer."""
+        return f"{self.stamp.round:02d}-{self.stamp.phase}"
+
+    def run(self, sam: Sam, entries: Sequence[ShardEntry], samples: Samples) -> list[ShardEntry]:
+        """Annotates the images of the shards and returns the entries with their new layer.
+
+        `samples` are the masks so far, for a phase that learns from them first.
+        """
+        jobs = [self._job(entry) for entry in entries]
+        pending = [job for job in jobs if not job.done]
+        if pending:
+            phase = self._phase(sam, jobs)
+            phase.prepare(samples, self.folder)
+            self._annotate(phase, pending, total=len(jobs))
+        return [self._annotated(entry, job) for entry, job in zip(entries, jobs, strict=True)]
+
+    def _phase(self, sam: Sam, jobs: Sequence[ShardJob]) -> Phase:
+        predictor = TaskPredictor(sam.eval())
+        annotator = self.build_annotator(predictor, self.stamp, self.known_masks)
+        if isinstance(annotator, SimulatedAnnotator) and self.stamp.phase != "fully_automatic":
+            self._require_known_masks(jobs)
+        return self.build_phase(predictor, self.stamp, annotator)
+
+    def _require_known_masks(self, jobs: Sequence[ShardJob]) -> None:
+        """Tells early when there is nothing that the simulated annotator could answer from."""
+        keys = (sample.key for job in jobs for sample in read_shard(job.images, on_bad=pass_over))
+        if any(self.known_masks(key) for key in keys):
+            return
+        if self.stamp.phase == "assisted_manual":
+            raise ValueError(
+                "the pool has no known masks, so the simulated annotator cannot answer: choose a "
+                "pool with masks (pool=coco, pool=mask_folder) or phase=fully_automatic"
+            )
+        logger.warning(
+            f"{self.name}: the pool has no known masks, so the simulated annotator adds and "
+            "removes nothing; annotator=none says so"
+        )
+
+    def _annotate(self, phase: Phase, pending: list[ShardJob], *, total: int) -> None:
+        started, before = time.monotonic(), total - len(pending)
+        work = partial(annotate_shard, phase=phase, on_bad=self.on_bad)
+        for number, stats in enumerate(self.executor.run(work, pending), start=1):
+            seconds = time.monotonic() - started
+            left = seconds / number * (len(pending) - number)
+            done = before + number
+            logger.info(
+                f"{self.name}: shard {done}/{total} ({done / total:.0%}), {stats['masks']} masks "
+                f"on {stats['images']} images, {stats['bad']} bad, {left:.0f} s left"
+            )
+
+    def _job(self, entry: ShardEntry) -> ShardJob:
+        root, name = Path(self.dataset.root), Path(entry.images).name
+        return ShardJob(
+            images=root / entry.images,
+            current=root / entry.annotations if entry.annotations else None,
+            layer=root / "annotations" / self.name / name,
+            stats=self.folder / f"{Path(name).stem}.stats.json",
+        )
+
+    def _annotated(self, entry: ShardEntry, job: ShardJob) -> ShardEntry:
+        stats = read_json(job.stats)
+        return replace(
+            entry,
+            annotations=f"annotations/{self.name}/{job.layer.name}",
+            annotations_sha256=stats["sha256"],
+            bytes=job.images.stat().st_size + job.layer.stat().st_size,
+            mask_count=stats["masks"],
+            phase=self.stamp.phase,
+        )
+
+
+def entry_samples(root: Path, entries: Iterable[ShardEntry]) -> Iterator[Sample]:
+    """The images of shards with their current masks; bad samples are passed over."""
+    for entry in entries:
+        layer = root / entry.annotations if entry.annotations else None
+        yield from read_shard(root / entry.images, layer, on_bad=pass_over)

@@ -1,0 +1,89 @@
+"""The rounds of the loop, and which images of the pool each of them gets."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from data_engine.pool import Pool, ingest
+from data_engine.run_folder import read_json, write_json
+from sam_train.data.manifest import ShardEntry
+from sam_train.data.shards import OnBad
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of the loop: how many new images, and how long the training after it."""
+
+    phase: str
+    images: int  # rounded up to whole shards
+    max_steps: int
+    revisit: bool = False  # also annotates the images of the earlier rounds again
+
+    @property
+    def is_bootstrap(self) -> bool:
+        """Whether its masks are there already, like those of the public sets in the paper."""
+        return self.phase == "known"
+
+    def folder_name(self, number: int) -> str:
+        return f"{number:02d}-{'bootstrap' if self.is_bootstrap else self.phase}"
+
+
+def check_rounds(rounds: Sequence[Round], phases: Iterable[str]) -> None:
+    """Raises ValueError unless the rounds are a bootstrap and then phases that are configured."""
+    names = [turn.phase for turn in rounds]
+    if names[:1] != ["known"] or not set(names[1:]) <= set(phases):
+        raise ValueError(
+            f"rounds must be one of phase known and then any of {', '.join(phases)}, not {names}"
+        )
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a pool as shards of the dataset, dealt out to the rounds in order."""
+
+    pool: Pool
+    name: str
+    dataset_root: Path
+    images_per_shard: int
+    with_masks: bool
+    on_bad: OnBad
+
+    def shards(self, wanted: Sequence[int], turn: int) -> list[ShardEntry]:
+        """The shards of one of several turns, each of which wants so many images."""
+        queue = iter(self._ingested(sum(wanted)))
+        taken: list[ShardEntry] = []
+        for images in wanted[: turn + 1]:
+            taken = []
+            while sum(entry.image_count for entry in taken) < images:
+                entry = next(queue, None)
+                if entry is None:
+                    break
+                taken.append(entry)
+        if wanted[turn] and not taken:
+            raise ValueError(
+                f"the pool {self.pool.source} has no image left for the next round: lower `images` "
+                "of the rounds before it or give a larger pool"
+            )
+        return taken
+
+    def _ingested(self, images: int) -> list[ShardEntry]:
+        """All shards that the rounds need together, written once."""
+        done = self.dataset_root / "images" / f"{self.name}.json"
+        if not done.exists():
+            logger.info(f"{self.name}: writing {images} images of {self.pool.source} into shards")
+            pool = copy(self.pool)
+            pool.limit = images if pool.limit is None else min(images, pool.limit)
+            entries = ingest(
+                pool,
+                self.dataset_root,
+                name=self.name,
+                images_per_shard=self.images_per_shard,
+                with_masks=self.with_masks,
+                on_bad=self.on_bad,
+            )
+            write_json(done, [asdict(entry) for entry in entries])
+        return [ShardEntry(**entry) for entry in read_json(done)]

@@ -1,0 +1,129 @@
+"""Entry point: the whole loop, or one phase alone on a pool.
+
+python -m data_engine.run experiment=quickstart
+python -m data_engine.run phase=fully_automatic pool=folder pool.path=DIR checkpoint=FILE
+"""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+if TYPE_CHECKING:
+    from sam_train.modeling.sam import Sam
+
+
+@hydra.main(config_path="../configs", config_name="engine", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    try:
+        run(cfg)
+    except InstantiationException as error:
+        sys.exit(f"data-engine: {error.__cause__ or error}")
+    except (ValueError, OSError, OmegaConfBaseException) as error:
+        sys.exit(f"data-engine: {str(error).splitlines()[0]}")
+
+
+def run(cfg: DictConfig) -> None:
+    """Goes on in `output_dir` with whatever is not finished there."""
+    config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    command = shlex.join(["python", "-m", "data_engine.run", *sys.argv[1:]])
+
+    # Imported here: a wrong config is told before torch is loaded.
+    from data_engine.run_folder import claim, locked
+
+    with locked(Path(cfg.output_dir)):
+        config_sha256 = claim(Path(cfg.output_dir), config, command)
+        if cfg.get("phase") is None:
+            run_loop(cfg, config_sha256)
+        else:
+            run_phase(cfg, config_sha256)
+
+
+def run_loop(cfg: DictConfig, config_sha256: str) -> None:
+    """All rounds, then the report."""
+    from data_engine.engine import Engine
+    from data_engine.report import write_report
+    from data_engine.rounds import Round
+
+    try:
+        rounds = [Round(**turn) for turn in cfg.rounds]
+    except TypeError as error:
+        raise ValueError(f"rounds: {error}; they take phase, images, max_steps, revisit") from error
+    engine = Engine(
+        run_dir=Path(cfg.output_dir),
+        rounds=rounds,
+        bootstrap=instantiate(cfg.bootstrap, _convert_="all"),
+        pool=instantiate(cfg.pool, _convert_="all"),
+        phases={name: instantiate(phase) for name, phase in cfg.phases.items()},
+        annotator=instantiate(cfg.annotator),
+        build_model=lambda: instantiate(cfg.model),
+        train=instantiate(cfg.fit, _convert_="all"),
+        evaluate=instantiate(cfg.evaluate, _convert_="all"),
+        executor=instantiate(cfg.executor),
+        config_sha256=config_sha256,
+        images_per_shard=cfg.images_per_shard,
+        continue_weights=cfg.continue_weights,
+        seed=cfg.seed,
+    )
+    engine.run()
+    write_report(engine.run_dir)
+    print(f"report: {engine.run_dir / 'report.html'}")
+
+
+def run_phase(cfg: DictConfig, config_sha256: str) -> None:
+    """One phase on a whole pool; its masks become version 1 of `output_dir`/dataset."""
+    if cfg.checkpoint is None:
+        raise ValueError("one phase alone needs a model: add checkpoint=FILE")
+    name = next(name for name, phase in cfg.phases.items() if phase._target_ == cfg.phase._target_)
+    pool, bootstrap = (instantiate(cfg[key], _convert_="all") for key in ("pool", "bootstrap"))
+
+    from data_engine.annotation.provenance import Stamp
+    from data_engine.phase_run import PhaseRun
+    from data_engine.single_phase import annotate_pool, dataset_samples, pool_samples
+    from sam_train.data.bad_samples import BadSampleLog
+    from sam_train.data.durable import file_sha256
+    from sam_train.data.manifest import Dataset
+
+    output_dir, checkpoint = Path(cfg.output_dir), Path(cfg.checkpoint)
+    sam = load(cfg, checkpoint)
+    phase_run = PhaseRun(
+        dataset=Dataset(output_dir / "dataset"),
+        folder=output_dir / "annotate",
+        stamp=Stamp(name, 0, file_sha256(checkpoint), config_sha256),
+        build_phase=instantiate(cfg.phase),
+        build_annotator=instantiate(cfg.annotator),
+        known_masks=pool.known_masks,
+        executor=instantiate(cfg.executor),
+        on_bad=BadSampleLog(output_dir / "bad_samples.jsonl"),
+    )
+    summary = annotate_pool(
+        pool,
+        sam,
+        phase_run,
+        samples=lambda: (
+            dataset_samples(Path(cfg.masks_from)) if cfg.masks_from else pool_samples(bootstrap)
+        ),
+        images_per_shard=cfg.images_per_shard,
+    )
+    print(", ".join(f"{key} {value:g}" for key, value in summary.items()))
+    print(f"masks: version 1 of {output_dir / 'dataset'}")
+
+
+def load(cfg: DictConfig, checkpoint: Path) -> "Sam":
+    """The model of a checkpoint; an official .pth is built from the model's config."""
+    import torch
+
+    from sam_train.modeling.checkpoint import load_model
+
+    sam = load_model(checkpoint) if checkpoint.suffix == ".safetensors" else instantiate(cfg.model)
+    return sam.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""A run folder belongs to one process and one config."""
+
+from pathlib import Path
+
+import pytest
+
+from data_engine.run_folder import claim, locked
+
+
+def test_two_runs_on_one_folder_are_refused(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(ValueError, match="another run is working in"),
+        locked(tmp_path),
+    ):
+        pass
+
+
+def test_a_folder_is_free_again_after_its_run(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path):
+            pass
+
+
+def test_another_config_is_refused_with_the_key_that_differs(tmp_path: Path) -> None:
+    config = {"seed": 0, "pool": {"limit": 4}, "executor": {"workers": 1}}
+    claim(tmp_path, config, "command")
+
+    with pytest.raises(ValueError, match="pool.limit=4, this one has pool.limit=5"):
+        claim(tmp_path, {**config, "pool": {"limit": 5}}, "command")
+
+
+def test_a_run_may_go_on_with_more_workers(tmp_path: Path) -> None:
+    first = claim(tmp_path, {"seed": 0, "executor": {"workers": 1}}, "first")
+
+    assert claim(tmp_path, {"seed": 0, "executor": {"workers": 2}}, "second") == first
+    assert (tmp_path / "command.txt").read_text() == "first\n"
