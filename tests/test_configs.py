@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def composed(entry: str, *overrides: str) -> DictConfig:
         return compose(entry, list(overrides), return_hydra_config=True)
 
 
+@cache
 def chosen_groups(entry: str) -> dict[str, str | None]:
     return {k: v for k, v in composed(entry).hydra.runtime.choices.items() if "hydra/" not in k}
 
@@ -66,15 +68,22 @@ def with_user_values(node: Any) -> Any:
     return "said by the user" if node == "???" else node
 
 
+def unknown_keys(node: dict[str, Any]) -> set[str]:
+    """Keys of a mapping with a `_target_` that its target has no parameter for."""
+    try:
+        parameters = inspect.signature(get_object(node["_target_"])).parameters
+    except ValueError:  # a builtin type that does not tell
+        return set()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return set()
+    return node.keys() - INSTANTIATE_KEYS - parameters.keys()
+
+
 def check(cfg: DictConfig) -> None:
     """Interpolations resolve; every target exists and takes the keys beside it."""
     complete = OmegaConf.create(with_user_values(OmegaConf.to_container(cfg)))
     for node in targets(OmegaConf.to_container(complete, resolve=True)):
-        parameters = inspect.signature(get_object(node["_target_"])).parameters
-        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            continue
-        unknown = node.keys() - INSTANTIATE_KEYS - parameters.keys()
-        assert not unknown, f"{node['_target_']} takes no {sorted(unknown)}"
+        assert not unknown_keys(node), f"{node['_target_']} takes no {unknown_keys(node)}"
 
 
 @pytest.mark.parametrize("entry", ENTRY_POINTS.values())
