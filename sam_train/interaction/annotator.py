@@ -42,19 +42,47 @@ class TrainingAnnotator:
         self.box_noise_max = box_noise_max
         self.mask_feedback = mask_feedback
 
-    def plan(self, seed: int) -> list[bool]:
-        """Which rounds after the first bring a new point.
+    def __call__(
+        self,
+        prompts: Prompts | None,
+        low_res_logits: Float[Tensor, "N h w"] | None,
+        *,
+        gt_masks: Bool[Tensor, "N H W"],
+        seeds: Int[Tensor, " N"],
+        sizes: Int[Tensor, "N 2"],
+        image_size: int,
+        new_point: bool,
+    ) -> Prompts:
+        """The prompts of the next round, the first if there are none yet.
 
-        Of the rounds without one, the last round is always one and the others lie at random
-        places among the corrections. The plan is the same on every rank: it depends on `seed` alone.
+        `low_res_logits` are those of the one mask that the annotator looks at: the one with
+        the highest predicted IoU. `sizes` are the images' (H, W) within the masks' grid,
+        `image_size` is the side of the input frame.
         """
-        rounds = [True] * self.num_corrections
-        if self.rounds_without_point == 0:
-            return rounds
-        for extra in range(self.rounds_without_point - 1):
-            draw = uniform(torch.tensor([seed]), extra).item()
-            rounds.insert(int(draw * (len(rounds) + 1)), False)
-        return [*rounds, False]
+        if prompts is None or low_res_logits is None:
+            return self.first_prompt(gt_masks, seeds, sizes=sizes, image_size=image_size)
+        if self.mask_feedback:
+            prompts = prompts.with_masks(low_res_logits[:, None])
+        if not new_point:
+            return prompts
+        coords, labels = self._correction(
+            low_res_logits, gt_masks, mix_seeds(seeds, prompts.point_coords.shape[1]), sizes
+        )
+        return prompts.add_points(to_input_frame(coords, image_size / gt_masks.shape[-1]), labels)
+
+    def plan(self, seed: int) -> list[bool]:
+        """One entry for each round: whether it brings a new prompt.
+
+        The first does. Of the rounds without a new point the last round is always one; the
+        others lie at random places among the corrections. It depends on `seed` alone, so all
+        ranks play the same rounds.
+        """
+        corrections = [True] * self.num_corrections
+        extra, last = max(self.rounds_without_point - 1, 0), min(self.rounds_without_point, 1)
+        for number in range(extra):
+            draw = uniform(torch.tensor([seed]), number).item()
+            corrections.insert(int(draw * (len(corrections) + 1)), False)
+        return [True, *corrections, *[False] * last]
 
     def first_prompt(
         self,
@@ -64,10 +92,7 @@ class TrainingAnnotator:
         sizes: Int[Tensor, "N 2"],
         image_size: int,
     ) -> Prompts:
-        """A uniform foreground point or a noisy box, drawn for each object alone.
-
-        `sizes` are the images' (H, W) within the masks' grid, `image_size` the input frame's side.
-        """
+        """A uniform foreground point or a noisy box, drawn for each object alone."""
         scale = image_size / gt_masks.shape[-1]
         points, _ = pixel_at(gt_masks, uniform(seeds, FIRST_POINT))
         boxes = noisy_boxes(
@@ -85,38 +110,20 @@ class TrainingAnnotator:
             torch.where(is_box[:, None], by_box.point_labels, by_point.point_labels),
         )
 
-    def correct(
+    def _correction(
         self,
-        prompts: Prompts,
         low_res_logits: Float[Tensor, "N h w"],
         gt_masks: Bool[Tensor, "N H W"],
-        *,
         seeds: Int[Tensor, " N"],
         sizes: Int[Tensor, "N 2"],
-        image_size: int,
-        new_point: bool,
-    ) -> Prompts:
-        """The prompts of the next round: the prediction fed back, and a point in its error.
-
-        `low_res_logits` are those of the one mask that the annotator looks at: the one with
-        the highest predicted IoU.
-        """
-        if self.mask_feedback:
-            prompts = prompts.with_masks(low_res_logits[:, None])
-        if not new_point:
-            return prompts
-        height, width = gt_masks.shape[-2:]
+    ) -> tuple[Float[Tensor, "N 2"], Int[Tensor, " N"]]:
+        """A point in the error of the prediction, in the masks' grid."""
+        grid = (gt_masks.shape[-2], gt_masks.shape[-1])
         logits = low_res_logits
-        if logits.shape[-2:] != gt_masks.shape[-2:]:
-            logits = F.interpolate(logits[:, None], (height, width), mode="bilinear")[:, 0]
-        number = prompts.point_coords.shape[1]
-        coords, labels = error_point(
-            logits > 0,
-            gt_masks,
-            uniform(seeds, CORRECTION + number),
-            inside=inside_image(sizes, (height, width)),
-        )
-        return prompts.add_points(to_input_frame(coords, image_size / width), labels)
+        if logits.shape[-2:] != grid:
+            logits = F.interpolate(logits[:, None], grid, mode="bilinear")[:, 0]
+        draw = uniform(seeds, CORRECTION)
+        return error_point(logits > 0, gt_masks, draw, inside=inside_image(sizes, grid))
 
 
 def inside_image(sizes: Int[Tensor, "N 2"], grid: tuple[int, int]) -> Bool[Tensor, "N H W"]:

@@ -46,6 +46,21 @@ class Prompts:
         has_mask = torch.ones(len(self), dtype=torch.bool, device=low_res_logits.device)
         return replace(self, mask_inputs=low_res_logits, has_mask=has_mask)
 
+    def candidates(self, *, box_is_ambiguous: bool) -> Bool[Tensor, "N 4"]:
+        """Which of the decoder's masks answer each prompt: token 0, or tokens 1 to 3.
+
+        A single prompt is ambiguous and is answered by three masks, several prompts by one
+        (SAM, App. A). Whether a lone box counts as ambiguous the paper leaves open.
+        """
+        is_corner = self.point_labels >= TOP_LEFT
+        points = ((self.point_labels != PADDING) & ~is_corner).sum(1)
+        has_box = is_corner.any(1)
+        single = (points + has_box == 1) if box_is_ambiguous else (points == 1) & ~has_box
+        if self.has_mask is not None:
+            single &= ~self.has_mask
+        tokens = torch.arange(4, device=single.device)
+        return (tokens > 0) == single[:, None]
+
 
 def point_prompts(coords: Float[Tensor, "N 2"], labels: Int[Tensor, " N"]) -> Prompts:
     """One point for every object, followed by the padding point that SAM adds where no box is."""

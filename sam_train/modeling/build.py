@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -42,7 +43,8 @@ def build_sam_vit(
         drop_path_rate=drop_path_rate,
     )
     sam = assemble(image_encoder, dim=256, depth=decoder_depth, mlp_dim=2048, dropout=dropout)
-    return load_weights(sam, checkpoint)
+    options = {"image_size": image_size, "decoder_depth": decoder_depth}
+    return load_weights(sam, checkpoint, recipe=(size, options))
 
 
 def build_sam_tiny(
@@ -62,7 +64,8 @@ def build_sam_tiny(
         image_size, trunk, out_chans=dim, stride=stride, drop_path_rate=drop_path_rate
     )
     sam = assemble(image_encoder, dim=dim, depth=2, mlp_dim=4 * dim, dropout=dropout)
-    return load_weights(sam, checkpoint)
+    options = {"image_size": image_size, "stride": stride, "dim": dim}
+    return load_weights(sam, checkpoint, recipe=("tiny", options))
 
 
 def assemble(
@@ -84,10 +87,16 @@ def assemble(
     )
 
 
-def load_weights(sam: Sam, checkpoint: str | Path | None) -> Sam:
-    """Loads a checkpoint, if one is given, and switches to evaluation as the official builders do."""
+def load_weights(
+    sam: Sam, checkpoint: str | Path | None, *, recipe: tuple[str, dict[str, Any]]
+) -> Sam:
+    """Loads a checkpoint, if one is given, and switches to evaluation as the official builders do.
+
+    `recipe` is the registry name and the options that build this model again.
+    """
+    sam.recipe = recipe
     if checkpoint is not None:
-        from sam_train.modeling.weights import load_checkpoint
+        from sam_train.modeling.checkpoint import load_checkpoint
 
         load_checkpoint(sam, Path(checkpoint))
     return sam.eval()

@@ -44,11 +44,15 @@ class ImageEncoderViT(VisionTransformerSAM):
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
         return self.forward_features(x)
 
-    def block_depth(self, name: str) -> int:
-        """Which layer a parameter belongs to, from 0 (embedding), for layer-wise decay."""
-        if name.startswith(("patch_embed", "pos_embed")):
-            return 0
-        return int(name.split(".")[1]) + 1 if name.startswith("blocks.") else len(self.blocks) + 1
+    @property
+    def num_layers(self) -> int:
+        return len(self.blocks)
+
+    def layer_of(self, name: str) -> int:
+        """The layer of a parameter for layer-wise decay: 0 the embedding, then blocks, neck."""
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1
+        return 0 if name.startswith(("patch_embed", "pos_embed")) else self.num_layers + 1
 
 
 class ImageEncoderPyramid(nn.Module):
@@ -85,6 +89,14 @@ class ImageEncoderPyramid(nn.Module):
             nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
             LayerNorm2d(out_chans),
         )
+
+    @property
+    def num_layers(self) -> int:
+        return 0
+
+    def layer_of(self, name: str) -> int:
+        """All of it is one layer: the pyramid is trained from scratch, without layer-wise decay."""
+        return 1
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
         size = (x.shape[-2] // self.stride, x.shape[-1] // self.stride)

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sam_train.modeling.layers import MLP, LayerNorm2d
 
@@ -77,9 +78,39 @@ class MaskDecoder(nn.Module):
         tokens, source_tokens = self.transformer(source, image_pe, tokens)
         iou_token, mask_tokens = tokens[:, 0], tokens[:, 1 : 1 + self.num_mask_tokens]
 
-        pixels = self.output_upscaling(source_tokens.transpose(1, 2).reshape(source.shape))
         weights = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )  # (N, 4, C / 8)
-        low_res_logits = torch.einsum("nmc,nchw->nmhw", weights, pixels)
-        return low_res_logits, self.iou_prediction_head(iou_token)
+            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=2
+        )  # (N, C / 8, 4)
+        logits = self.upscale(source_tokens) @ weights  # (N, hw * 16, 4)
+        height, width = source.shape[-2:]
+        return unfold_quarters(logits, height, width), self.iou_prediction_head(iou_token)
+
+    def upscale(self, source_tokens: Float[Tensor, "N HW C"]) -> Float[Tensor, "N pixels D"]:
+        """`output_upscaling` as matrix products: kernel and stride are equal, so cells do not mix.
+
+        The channels stay last, which makes the layer norm and the following product with the
+        hypernetworks' weights contiguous. The order of pixels is cell, quarter, quarter of it.
+        """
+        first, norm, act, second, last_act = self.output_upscaling
+        x = act(
+            F.layer_norm(
+                quarter(source_tokens, first), norm.weight.shape, norm.weight, norm.bias, norm.eps
+            )
+        )
+        return last_act(quarter(x, second))
+
+
+def quarter(
+    x: Float[Tensor, "N pixels C"], layer: nn.ConvTranspose2d
+) -> Float[Tensor, "N quarters D"]:
+    """A transposed convolution with kernel and stride 2 on a list of pixels, quarters in row order."""
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 D, C)
+    return F.linear(x, weight, layer.bias.repeat(4)).unflatten(-1, (4, -1)).flatten(1, 2)
+
+
+def unfold_quarters(
+    logits: Float[Tensor, "N pixels M"], height: int, width: int
+) -> Float[Tensor, "N M 4h 4w"]:
+    """Puts pixels that are listed by cell, quarter and quarter of it back on their grid."""
+    grid = logits.reshape(-1, height, width, 2, 2, 2, 2, logits.shape[-1])
+    return grid.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, logits.shape[-1], 4 * height, 4 * width)

@@ -89,12 +89,16 @@ class PromptEncoder(nn.Module):
         logits. Points without boxes get one padding point.
         """
         corners = None if boxes is None else boxes.reshape(-1, 2, 2)
-        sparse = self.no_mask_embed.weight.new_empty(_batch_size(points, boxes, masks), 0, self.embed_dim)
+        sparse = self.no_mask_embed.weight.new_empty(
+            _batch_size(points, boxes, masks), 0, self.embed_dim
+        )
         if points is not None:
             coords, labels = points
             if corners is None:
                 coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
-                labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING_LABEL)], dim=1)
+                labels = torch.cat(
+                    [labels, labels.new_full((len(labels), 1), PADDING_LABEL)], dim=1
+                )
             sparse = self.embed_points(coords, labels)
         if corners is not None:
             labels = torch.tensor(BOX_LABELS, device=corners.device).expand(len(corners), 2)
@@ -112,7 +116,9 @@ class PromptEncoder(nn.Module):
         A padding point has no position, only its trained embedding.
         """
         position = self.pe_layer.encode_pixels(coords + 0.5, self.input_image_size)
-        kinds = torch.cat([self.not_a_point_embed.weight] + [e.weight for e in self.point_embeddings])
+        kinds = torch.cat(
+            [self.not_a_point_embed.weight] + [e.weight for e in self.point_embeddings]
+        )
         is_point = (labels != PADDING_LABEL)[..., None]
         return torch.where(is_point, position, 0) + kinds[labels.long() + 1]
 

@@ -18,6 +18,7 @@ class Sam(nn.Module):
 
     mask_threshold: float = 0.0
     image_format: str = "RGB"
+    recipe: tuple[str, dict[str, Any]]  # registry name and options, set by the builder
 
     def __init__(
         self,
@@ -31,7 +32,9 @@ class Sam(nn.Module):
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer(
+            "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
+        )
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
 
     @property
@@ -109,7 +112,9 @@ class Sam(nn.Module):
     def _predict(
         self, sample: dict[str, Any], image_embedding: Tensor, multimask_output: bool
     ) -> dict[str, Tensor]:
-        points = (sample["point_coords"], sample["point_labels"]) if "point_coords" in sample else None
+        points = (
+            (sample["point_coords"], sample["point_labels"]) if "point_coords" in sample else None
+        )
         sparse, dense = self.prompt_encoder(
             points=points, boxes=sample.get("boxes"), masks=sample.get("mask_inputs")
         )

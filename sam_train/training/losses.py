@@ -13,7 +13,7 @@ def focal_loss(
     alpha: float = 0.25,
     gamma: float = 2.0,
 ) -> Float[Tensor, "*batch"]:
-    """The mean focal loss of each mask's pixels (Lin et al. 2017; constants as in SAM 2's loss_fns.py)."""
+    """The mean focal loss of each mask's pixels (Lin et al. 2017; constants as in SAM 2)."""
     target = gt_masks.to(mask_logits.dtype)
     cross_entropy = F.binary_cross_entropy_with_logits(mask_logits, target, reduction="none")
     miss = (mask_logits.sigmoid() - target).abs()  # 1 - p_t
@@ -74,10 +74,12 @@ class MaskLoss(nn.Module):
         mask_logits: Float[Tensor, "N M H W"],
         iou_pred: Float[Tensor, "N M"],
         gt_masks: Bool[Tensor, "N H W"],
+        candidates: Bool[Tensor, "N M"],
     ) -> dict[str, Float[Tensor, " N"]]:
         """The losses `focal`, `dice`, `iou` and their weighted sum `loss` of each object.
 
         The grid of `gt_masks` is the resolution of the loss; logits are enlarged to it.
+        Masks that are not `candidates` for their prompt take no part.
         """
         if mask_logits.shape[-2:] != gt_masks.shape[-2:]:
             mask_logits = F.interpolate(mask_logits, gt_masks.shape[-2:], mode="bilinear")
@@ -89,10 +91,12 @@ class MaskLoss(nn.Module):
             iou = mask_iou(mask_logits > 0, gt_masks)
         iou_error = (iou_pred - iou).square()
 
-        best = (self.focal_weight * focal + self.dice_weight * dice).argmin(1, keepdim=True)
+        rank = self.focal_weight * focal + self.dice_weight * dice
+        best = rank.masked_fill(~candidates, torch.inf).argmin(1, keepdim=True)
         focal, dice = (loss.gather(1, best)[:, 0] for loss in (focal, dice))
         if self.iou_loss_on == "best":
-            iou_error = iou_error.gather(1, best)
-        iou_error = iou_error.mean(1)
+            iou_error = iou_error.gather(1, best)[:, 0]
+        else:
+            iou_error = (iou_error * candidates).sum(1) / candidates.sum(1)
         total = self.focal_weight * focal + self.dice_weight * dice + self.iou_weight * iou_error
         return {"loss": total, "focal": focal, "dice": dice, "iou": iou_error}

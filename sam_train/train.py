@@ -1,0 +1,48 @@
+"""Entry point: trains a model on one version of a dataset.
+
+python -m sam_train.train dataset=DIR
+"""
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+@hydra.main(config_path="../configs", config_name="train", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    try:
+        train(cfg)
+    except InstantiationException as error:
+        sys.exit(f"train: {error.__cause__ or error}")
+    except (ValueError, OSError, OmegaConfBaseException) as error:
+        sys.exit(f"train: {str(error).splitlines()[0]}")
+
+
+def train(cfg: DictConfig) -> None:
+    """Goes on in `output_dir` where a run was interrupted; the composed config lies beside it."""
+    if OmegaConf.is_missing(cfg, "dataset"):
+        raise ValueError("no dataset is given; add dataset=DIR, a folder with manifests/")
+    OmegaConf.resolve(cfg)
+    output_dir = Path(cfg.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, output_dir / "config.yaml")
+
+    fit = instantiate(cfg.fit, _convert_="all")
+    fit(
+        instantiate(cfg.model),
+        dataset_root=cfg.dataset,
+        version=cfg.version,
+        output_dir=output_dir,
+        max_steps=cfg.max_steps,
+        seed=cfg.seed,
+    )
+    print(f"weights: {output_dir / 'model.safetensors'}")
+
+
+if __name__ == "__main__":
+    main()
