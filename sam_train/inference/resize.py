@@ -1,10 +1,11 @@
 """The way into the model's input frame: images, points and boxes, longest side first."""
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from jaxtyping import Float, Num, UInt8
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class ResizeLongestSide:
@@ -41,7 +42,7 @@ class ResizeLongestSide:
     def apply_coords_torch(
         self, coords: Num[Tensor, "*batch 2"], original_size: tuple[int, int]
     ) -> Float[Tensor, "*batch 2"]:
-        return coords.float() * coords.new_tensor(self._scale_xy(original_size)).float()
+        return coords.float() * torch.tensor(self._scale_xy(original_size), device=coords.device)
 
     def apply_boxes_torch(
         self, boxes: Num[Tensor, "*batch 4"], original_size: tuple[int, int]
