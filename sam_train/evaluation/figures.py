@@ -42,7 +42,7 @@ def iou_curves(series: Mapping[str, Mapping[str, float]]) -> Markup:
     places = {f"iou_at_{count}": float(i) for i, count in enumerate(clicks)}
     places["iou_box"] = len(clicks) + 0.25
 
-    figure, axes = _figure(7.2, 3.6)
+    figure, axes = _figure(9.6, 3.6)
     for index, (name, summary) in enumerate(series.items()):
         _plot_summary(axes, name, summary, places, colour=_shade(index, len(series)))
     for floor, (bounded, side) in FLOORS.items():

@@ -31,7 +31,7 @@ def write_report(output_dir: Path, report: dict, rows: Sequence[Row]) -> None:
         "evaluation.html.j2",
         report=report | {"examples": with_pictures(report["examples"], output_dir / "examples")},
         clicks=click_counts(report["mean"]),
-        curves=iou_curves({name: row for name, row in report["sets"].items()}),
+        curves=iou_curves(report["sets"] | {"mean of the sets": report["mean"]}),
         facts={
             "checkpoint": report["checkpoint"],
             "sha256": report["checkpoint_sha256"],

@@ -92,16 +92,8 @@ def test_the_terminal_shows_the_numbers_beside_their_floors():
 
     head, line, mean, _ = summary_lines(summarise([row])).splitlines()
 
-    assert head.split()[2:] == [
-        "IoU@1",
-        "best3@1",
-        "box",
-        "[disc]",
-        "[box]",
-        "[ellipse]",
-        "empty@1",
-    ]
-    assert line.split() == ["a", "1", "0.500", "0.600", "0.700", "0.250", "0.650", "0.750", "0.000"]
+    assert " ".join(head.split()).endswith("IoU@1 best3@1 box [disc] [box] [ellipse] empty@1")
+    assert " ".join(line.split()) == "a 1 0.500 0.600 0.700 0.250 0.650 0.750 0.000"
     assert mean.split()[1:] == line.split()[1:]
 
 
