@@ -96,7 +96,7 @@ def load_weights(
     """
     sam.recipe = recipe
     if checkpoint is not None:
-        from sam_train.modeling.checkpoint import load_checkpoint
+        from sam_train.modeling.weights import load_checkpoint
 
         load_checkpoint(sam, Path(checkpoint))
     return sam.eval()
