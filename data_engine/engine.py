@@ -196,7 +196,7 @@ class Engine:
         masks = sum(entry.mask_count for entry in shards)
         records = (sample.record for sample in entry_samples(self._dataset.root, shards))
         cost = costs(records).get((manifest.phase, number), Cost(manifest.phase, number))
-        elsewhere = sum(count.get("seconds_elsewhere", 0.0) for count in stats)
+        elsewhere = sum((count.get("seconds_elsewhere", 0.0) for count in stats), start=0.0)
         return {
             "images": images,
             "masks": masks,

@@ -63,7 +63,8 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         phases={name: instantiate(phase) for name, phase in cfg.phases.items()},
         annotator=instantiate(cfg.annotator),
         build_model=lambda: instantiate(cfg.model),
-        train=instantiate(cfg.fit, _convert_="all"),
+        # Built anew for every round: callbacks and loggers remember their first run.
+        train=lambda sam, **run: instantiate(cfg.fit, _convert_="all")(sam, **run),
         evaluate=instantiate(cfg.evaluate, _convert_="all"),
         executor=instantiate(cfg.executor),
         config_sha256=config_sha256,

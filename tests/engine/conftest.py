@@ -78,6 +78,16 @@ def small_phases() -> dict[str, Callable[..., Any]]:
     }
 
 
+@pytest.fixture(scope="session")
+def engine() -> Callable[..., Engine]:
+    return small_engine
+
+
+@pytest.fixture
+def phases() -> dict[str, Callable[..., Any]]:
+    return small_phases()
+
+
 def small_engine(run_dir: Path, **changes: Any) -> Engine:
     """Four rounds on two images each, without training."""
     run_dir.mkdir(parents=True, exist_ok=True)

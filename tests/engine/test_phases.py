@@ -1,0 +1,163 @@
+"""What each phase does with one image, and a shard of images with a bad one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_engine.annotation.annotators import NoAnnotator, SimulatedAnnotator
+from data_engine.annotation.overlap import without_duplicates
+from data_engine.annotation.provenance import Stamp
+from data_engine.annotation.task import Task, TaskPredictor
+from data_engine.phases.object_detector import DetectorTraining
+from data_engine.phases.shard_work import ShardJob, annotate_shard
+from data_engine.pool import to_sample
+from data_engine.run_folder import read_json
+from sam_train.data.bad_samples import BadSampleLog
+from sam_train.data.image_sets import SceneSet
+from sam_train.data.records import Annotation, Sample, annotation_from_rle
+from sam_train.data.rle import Rle, encode_mask, rle_iou
+from sam_train.data.shards import read_shard, write_shard
+
+Phases = dict[str, Callable[..., Any]]
+
+
+@pytest.fixture
+def samples() -> list[Sample]:
+    images = SceneSet("scenes", 3, image_size=64)
+    return [to_sample(image, image_id=i, with_masks=True) for i, image in enumerate(images)]
+
+
+def known(sample: Sample) -> list[Rle]:
+    return [annotation["segmentation"] for annotation in sample.record["annotations"]]
+
+
+def scene_task(sample: Sample, current: list[Annotation] | None = None) -> Task:
+    image = next(iter(SceneSet("scenes", 1, image_size=64))).load()
+    return Task(sample.key, image, current or [])
+
+
+def test_of_two_masks_of_one_object_the_first_stays() -> None:
+    mask = np.zeros((8, 8), bool)
+    mask[:4] = True
+    shifted = np.roll(mask, 1, axis=0)
+    a, b, c = (annotation_from_rle(encode_mask(m), id=i) for i, m in enumerate((mask, mask, ~mask)))
+    near = annotation_from_rle(encode_mask(shifted), id=3)
+
+    assert without_duplicates([a, b, c], [], duplicate_iou=0.7) == [a, c]
+    assert without_duplicates([near, c], [a], duplicate_iou=0.6) == [c]
+    assert without_duplicates([near, c], [a], duplicate_iou=0.7) == [near, c]
+
+
+def test_assisted_manual_masks_come_after_those_that_are_there(
+    samples: list[Sample], phases: Phases, predictor: TaskPredictor, stamp: Stamp
+) -> None:
+    first, *others = known(samples[0])
+    annotator = SimulatedAnnotator(
+        predictor, stamp, lambda key: [first, *others], max_clicks=1, seconds_per_mask_limit=1e9
+    )
+    current = [annotation_from_rle(first, id=7)]
+    phase = phases["assisted_manual"](predictor, stamp, annotator)
+    annotated = phase.annotate(scene_task(samples[0], current))
+
+    assert annotated.annotations[0] == current[0]
+    assert [a["id"] for a in annotated.annotations] == [*range(7, 7 + len(annotated.annotations))]
+    assert annotated.counts["added"] == len(annotated.annotations) - 1
+
+
+def test_prefilled_masks_are_not_doubled_and_wrong_ones_are_counted(
+    samples: list[Sample],
+    phases: Phases,
+    predictor: TaskPredictor,
+    stamp: Stamp,
+    tmp_path: Path,
+) -> None:
+    annotator = SimulatedAnnotator(
+        predictor, stamp, lambda key: known(samples[0]), max_clicks=1, seconds_per_mask_limit=1e9
+    )
+    phase = phases["semi_automatic"](predictor, stamp, annotator)
+    phase.prepare(lambda: samples, tmp_path)
+    annotated = phase.annotate(scene_task(samples[0]))
+    counts = annotated.counts
+
+    assert counts["prefilled"] > 0
+    assert len(annotated.annotations) == counts["added"] + counts["prefilled"] - counts["removed"]
+    rles = [annotation["segmentation"] for annotation in annotated.annotations]
+    assert (rle_iou(rles, rles) - np.eye(len(rles))).max() < phase.duplicate_iou
+
+
+def test_a_prefilled_mask_says_which_box_it_came_from(
+    samples: list[Sample],
+    phases: Phases,
+    predictor: TaskPredictor,
+    stamp: Stamp,
+    tmp_path: Path,
+) -> None:
+    phase = phases["semi_automatic"](predictor, stamp, NoAnnotator(predictor, stamp, known))
+    phase.prepare(lambda: samples, tmp_path)
+    (first, *_) = phase.annotate(scene_task(samples[0])).annotations
+    provenance = first["provenance"]
+
+    assert provenance["annotator"] == "detector" and provenance["seconds"] == 0
+    assert provenance["prompts"][0]["type"] == "box"
+    x0, y0, x1, y1 = provenance["prompts"][0]["coords"]
+    assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 64
+
+
+def test_automatic_masks_leave_out_what_is_there_and_say_which_point_made_them(
+    samples: list[Sample], phases: Phases, predictor: TaskPredictor, stamp: Stamp
+) -> None:
+    nobody = NoAnnotator(predictor, stamp, known)
+    phase = phases["fully_automatic"](predictor, stamp, nobody)
+    found = phase.annotate(scene_task(samples[0])).annotations
+    again = phase.annotate(scene_task(samples[0], found))
+
+    assert found
+    assert found[0]["provenance"]["annotator"] == "automatic"
+    assert found[0]["provenance"]["prompts"][0]["coords"] == pytest.approx(
+        found[0]["point_coords"][0], abs=0.01
+    )
+    assert again.annotations == found
+    assert again.counts["duplicates"] >= len(found)
+
+
+def test_masks_over_nearly_the_whole_image_are_dropped(
+    samples: list[Sample], phases: Phases, predictor: TaskPredictor, stamp: Stamp
+) -> None:
+    nobody = NoAnnotator(predictor, stamp, known)
+    phase = phases["fully_automatic"](predictor, stamp, nobody, max_area_share=0.001)
+
+    assert phase.annotate(scene_task(samples[0])).annotations == []
+
+
+def test_the_detector_is_trained_once(
+    samples: list[Sample], predictor: TaskPredictor, tmp_path: Path
+) -> None:
+    training = DetectorTraining(max_images=2, max_steps=1, batch_size=1)
+    weights = tmp_path / "detector.safetensors"
+    first = training.fit_once(predictor, samples, weights)
+    second = training.fit_once(predictor, [], weights)
+
+    assert all((a == b).all() for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def test_a_detector_without_masks_is_refused(predictor: TaskPredictor, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no masks to learn from"):
+        DetectorTraining().fit_once(predictor, [], tmp_path / "detector.safetensors")
+
+
+def test_a_bad_image_is_listed_and_keeps_its_place(
+    samples: list[Sample], phases: Phases, predictor: TaskPredictor, stamp: Stamp, tmp_path: Path
+) -> None:
+    broken = Sample("broken", b"no jpeg", samples[0].record)
+    write_shard(tmp_path / "images.tar", [samples[0], broken, samples[1]])
+    job = ShardJob(tmp_path / "images.tar", None, tmp_path / "layer.tar", tmp_path / "a.stats.json")
+    phase = phases["fully_automatic"](predictor, stamp, NoAnnotator(predictor, stamp, known))
+    annotate_shard(job, phase, BadSampleLog(tmp_path / "bad_samples.jsonl"))
+    layer = {s.key: s.record["annotations"] for s in read_shard(job.images, job.layer)}
+
+    assert job.done and read_json(job.stats)["bad"] == 1
+    assert '"key": "broken"' in (tmp_path / "bad_samples.jsonl").read_text()
+    assert layer["broken"] == [] != layer[samples[1].key]
