@@ -48,6 +48,10 @@ def test_an_unknown_key_is_named(module: str, tmp_path: Path) -> None:
     assert_refused(run(tmp_path, "-m", module, "colour=blue"), "colour")
 
 
-@pytest.mark.parametrize("module", ["sam_train.evaluate", "data_engine.run"])
-def test_a_missing_checkpoint_is_named(module: str, tmp_path: Path) -> None:
-    assert_refused(run(tmp_path, "-m", module, "checkpoint=gone.safetensors"), "gone.safetensors")
+@pytest.mark.parametrize(
+    "command", [["sam_train.evaluate"], ["data_engine.run", "phase=fully_automatic"]]
+)
+def test_a_missing_checkpoint_is_named(command: list[str], tmp_path: Path) -> None:
+    result = run(tmp_path, "-m", *command, "checkpoint=gone.safetensors")
+
+    assert_refused(result, "gone.safetensors")
