@@ -125,9 +125,7 @@ class SimulatedAnnotator:
             radius = self.time.brush_radius / self.time.magnification(size)
             for stroke in brush_strokes(mask, known, radius=radius):
                 seconds += self.time.stroke_seconds(stroke, size)
-                prompts.append(
-                    prompt("brush", stroke.box, label=stroke.label, time_s=seconds)
-                )
+                prompts.append(prompt("brush", stroke.box, label=stroke.label, time_s=seconds))
             mask = known
         return annotation_from_rle(
             encode_mask(mask),

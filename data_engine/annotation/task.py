@@ -58,7 +58,6 @@ class TaskPredictor(SamPredictor):
             self.task = task
 
 
-
 def next_id(*groups: list[Annotation]) -> int:
     """The first id that no annotation of the image has."""
     return 1 + max((annotation["id"] for group in groups for annotation in group), default=0)
