@@ -12,6 +12,7 @@ import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 
 @hydra.main(config_path="../configs", config_name="evaluate", version_base="1.3")
@@ -20,12 +21,14 @@ def main(cfg: DictConfig) -> None:
         evaluate(cfg)
     except InstantiationException as error:
         sys.exit(f"evaluate: {error.__cause__ or error}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"evaluate: {error}")
+    except (ValueError, OSError, OmegaConfBaseException) as error:
+        sys.exit(f"evaluate: {str(error).splitlines()[0]}")
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluates the checkpoint on every set of the suite, prints the table, writes the report."""
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{missing[0]} is not given; add {missing[0]}=...")
     checkpoint = checkpoint_file(cfg)
     image_sets = list(instantiate(cfg.suite.sets))
 
@@ -53,8 +56,6 @@ def evaluate(cfg: DictConfig) -> None:
 
 def checkpoint_file(cfg: DictConfig) -> Path:
     """The file to evaluate; says what is wrong with it before anything is loaded."""
-    if OmegaConf.is_missing(cfg, "checkpoint"):
-        raise ValueError("no model is given; add checkpoint=PATH.safetensors (or .pth)")
     path = Path(cfg.checkpoint)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint file {path}; check checkpoint=PATH")

@@ -30,7 +30,7 @@ FLOORS = {
 }
 
 
-def iou_curves(series: Mapping[str, Mapping[str, float]]) -> Markup:
+def iou_curves(series: Mapping[str, Mapping[str, Any]]) -> Markup:
     """IoU against clicks and with a box, a line per summary, the last one in colour.
 
     The floors of the last summary stand as dashes beside the number that they bound.
@@ -72,7 +72,7 @@ def bars(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
     return _svg(figure)
 
 
-def click_counts(summary: Mapping[str, object]) -> list[int]:
+def click_counts(summary: Mapping[str, Any]) -> list[int]:
     """The click counts that a summary holds an IoU for, ascending."""
     prefix = "iou_at_"
     return sorted(int(name.removeprefix(prefix)) for name in summary if name.startswith(prefix))
@@ -81,7 +81,7 @@ def click_counts(summary: Mapping[str, object]) -> list[int]:
 def _plot_summary(
     axes: Axes,
     name: str,
-    summary: Mapping[str, float],
+    summary: Mapping[str, Any],
     places: Mapping[str, float],
     *,
     colour: tuple[float, float, float],

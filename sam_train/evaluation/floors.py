@@ -11,7 +11,7 @@ from sam_train.data.manifest import Dataset
 from sam_train.data.shards import read_shard
 
 # Mean radius sqrt(area / pi) of a training mask, as a share of the image's longest side.
-DISC_RADIUS = 0.08
+DISC_RADIUS = 0.09
 
 
 def floor_ious(

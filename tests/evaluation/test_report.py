@@ -110,3 +110,15 @@ def test_examples_take_the_sets_in_turn(tmp_path):
         assert [prediction["clicks"] for prediction in example["predictions"]] == [1, 2]
         files = [example["truth"], *(p["file"] for p in example["predictions"])]
         assert all((tmp_path / file).is_file() for file in files)
+
+
+def test_a_value_that_must_be_given_is_named():
+    with pytest.raises(ValueError, match="checkpoint is not given"):
+        evaluate(OmegaConf.create(CONFIG | {"checkpoint": "???"}))
+
+
+def test_an_official_checkpoint_needs_the_name_of_its_model(tmp_path):
+    (tmp_path / "m.pth").touch()
+
+    with pytest.raises(ValueError, match="model=vit_b"):
+        evaluate(OmegaConf.create(CONFIG | {"checkpoint": str(tmp_path / "m.pth")}))
