@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from sam_train.data.manifest import Dataset
 from sam_train.data.shards import read_shard
 
-# Mean radius sqrt(area / pi) of a training mask, as a share of the image's longest side.
+# Of drawn scenes: mean sqrt(area / pi) of the masks, as a share of the longest side.
 DISC_RADIUS = 0.09
 
 
