@@ -53,7 +53,7 @@ class MaskDecoder(nn.Module):
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
         dense_prompt_embeddings: Float[Tensor, "N C h w"],
         multimask_output: bool,
-    ) -> tuple[Float[Tensor, "N M 4h 4w"], Float[Tensor, "N M"]]:
+    ) -> tuple[Float[Tensor, "N M 4*h 4*w"], Float[Tensor, "N M"]]:
         """Low-resolution logits and predicted IoU of the prompts of one image."""
         low_res_logits, iou_pred = self.predict_masks(
             image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings
@@ -67,7 +67,7 @@ class MaskDecoder(nn.Module):
         image_pe: Float[Tensor, "1 C h w"],
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
         dense_prompt_embeddings: Float[Tensor, "N C h w"],
-    ) -> tuple[Float[Tensor, "N 4 4h 4w"], Float[Tensor, "N 4"]]:
+    ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
         """All candidates of every prompt; one image embedding for all, or one for each prompt."""
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat(
@@ -110,7 +110,7 @@ def quarter(
 
 def unfold_quarters(
     logits: Float[Tensor, "N pixels M"], height: int, width: int
-) -> Float[Tensor, "N M 4h 4w"]:
+) -> Float[Tensor, "N M H W"]:
     """Puts pixels that are listed by cell, quarter and quarter of it back on their grid."""
     grid = logits.reshape(-1, height, width, 2, 2, 2, 2, logits.shape[-1])
     return grid.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, logits.shape[-1], 4 * height, 4 * width)

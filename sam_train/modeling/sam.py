@@ -62,7 +62,7 @@ class Sam(nn.Module):
         image_embeddings: Float[Tensor, "B C h w"],
         prompts: Prompts,
         image_index: Int[Tensor, " N"],
-    ) -> tuple[Float[Tensor, "N 4 4h 4w"], Float[Tensor, "N 4"]]:
+    ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
         """All candidates of every prompt; prompt n belongs to image `image_index[n]`."""
         encoder = self.prompt_encoder
         sparse = encoder.embed_points(prompts.point_coords, prompts.point_labels)
