@@ -1,6 +1,6 @@
 """Masks for one image and any number of prompts; the image is encoded once."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -30,7 +30,10 @@ class SamPredictor:
         self.features: Tensor | None = None
         self.original_size: tuple[int, int] | None = None
         self.input_size: tuple[int, int] | None = None
-        self.orig_h = self.orig_w = self.input_h = self.input_w = None
+        self.orig_h: int | None = None
+        self.orig_w: int | None = None
+        self.input_h: int | None = None
+        self.input_w: int | None = None
 
     def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
         """Encodes an (H, W, 3) uint8 image, "RGB" or "BGR"."""
@@ -45,7 +48,9 @@ class SamPredictor:
         self.set_torch_image(batch.contiguous(), image.shape[:2])
 
     @torch.no_grad()
-    def set_torch_image(self, transformed_image: Tensor, original_image_size: Any) -> None:
+    def set_torch_image(
+        self, transformed_image: Tensor, original_image_size: Sequence[int]
+    ) -> None:
         """Encodes a (1, 3, h, w) image, 0 to 255, that `transform` brought to the input frame.
 
         `original_image_size` is (H, W) before the transform; masks are made at that size.
@@ -58,8 +63,10 @@ class SamPredictor:
             )
         self.reset_image()
         self.features = self.model.image_encoder(self.model.preprocess(transformed_image.float()))
-        self.orig_h, self.orig_w = self.original_size = tuple(map(int, original_image_size))
-        self.input_h, self.input_w = self.input_size = shape[2:]
+        self.orig_h, self.orig_w = map(int, original_image_size)
+        self.input_h, self.input_w = shape[2:]
+        self.original_size = (self.orig_h, self.orig_w)
+        self.input_size = (self.input_h, self.input_w)
         self.is_image_set = True
 
     def predict(

@@ -1,5 +1,7 @@
 """The way into the model's input frame: images, points and boxes, longest side first."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Num, UInt8
@@ -20,13 +22,13 @@ class ResizeLongestSide:
 
     def apply_image(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """Resizes with PIL's antialiased bilinear filter, the one SAM was evaluated with."""
-        height, width = self.get_preprocess_shape(*image.shape[:2], self.target_length)
+        height, width = self._resized_size(image.shape[:2])
         resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         return np.array(resized)
 
     def apply_image_torch(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Resizes a batch on its device; up to rounding to whole grey values, as `apply_image`."""
-        size = self.get_preprocess_shape(*image.shape[-2:], self.target_length)
+        size = self._resized_size(image.shape[-2:])
         return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
 
     def apply_coords(
@@ -55,7 +57,11 @@ class ResizeLongestSide:
         scale = long_side_length / max(oldh, oldw)
         return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
 
+    def _resized_size(self, size: Sequence[int]) -> tuple[int, int]:
+        height, width = size
+        return self.get_preprocess_shape(height, width, self.target_length)
+
     def _scale_xy(self, original_size: tuple[int, int]) -> tuple[float, float]:
         height, width = original_size
-        new_height, new_width = self.get_preprocess_shape(height, width, self.target_length)
+        new_height, new_width = self._resized_size(original_size)
         return new_width / width, new_height / height
