@@ -31,7 +31,9 @@ def main(cfg: DictConfig) -> None:
 
 def run(cfg: DictConfig) -> None:
     """Goes on in `output_dir` with whatever is not finished there."""
-    config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{key} must be given: add {key}=VALUE")
+    config: Any = OmegaConf.to_container(cfg)
     command = shlex.join(["python", "-m", "data_engine.run", *sys.argv[1:]])
 
     # Imported here: a wrong config is told before torch is loaded.

@@ -54,10 +54,10 @@ def claim(folder: Path, config: Mapping[str, Any], command: str) -> str:
     """Writes config.yaml and command.txt, or checks that a run goes on with its own config.
 
     Returns the hash of the config. Another config raises a ValueError that names the first
-    key that differs.
+    key that differs; before there is a dataset, nothing depends on the config yet.
     """
     path = folder / "config.yaml"
-    if path.exists():
+    if path.exists() and (folder / "dataset").exists():
         changed = first_difference(_decisive(yaml.safe_load(path.read_text())), _decisive(config))
         if changed is not None:
             key, before, now = changed

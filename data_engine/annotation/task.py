@@ -1,5 +1,6 @@
 """What an annotator is asked about one image, and what comes back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +42,7 @@ class Annotated:
     """
 
     annotations: list[Annotation]
-    counts: dict[str, int | float]
+    counts: Mapping[str, int | float]
 
 
 class TaskPredictor(SamPredictor):
