@@ -12,6 +12,7 @@ from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.transformer import TwoWayTransformer
+from sam_train.modeling.weights import load_checkpoint
 
 # embed_dim, depth, num_heads, global attention blocks: segment_anything/build_sam.py.
 VIT_SIZES = {
@@ -74,7 +75,7 @@ def assemble(
     """Puts SAM's prompt encoder and decoder of width `dim` on an image encoder."""
     grid = (image_encoder.embedding_size, image_encoder.embedding_size)
     transformer = TwoWayTransformer(depth, dim, num_heads=8, mlp_dim=mlp_dim, dropout=dropout)
-    transformer.tie_attention_to_distance()
+    transformer.start_as_distance_kernel()
     return Sam(
         image_encoder=image_encoder,
         prompt_encoder=PromptEncoder(
@@ -96,8 +97,6 @@ def load_weights(
     """
     sam.recipe = recipe
     if checkpoint is not None:
-        from sam_train.modeling.weights import load_checkpoint
-
         load_checkpoint(sam, Path(checkpoint))
     return sam.eval()
 

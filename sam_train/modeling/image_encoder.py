@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.modeling.layers import LayerNorm2d
+from sam_train.modeling.prompt_encoder import PositionEmbeddingRandom
 
 
 class ImageEncoderViT(VisionTransformerSAM):
@@ -59,7 +60,8 @@ class ImageEncoderPyramid(nn.Module):
     """Any timm feature pyramid, gathered at one stride into one embedding (as in FPN).
 
     Finer maps are folded into channels (space to depth), so that a coarse embedding keeps
-    their detail; coarser ones are enlarged. The neck after the sum is SAM's.
+    their detail; coarser ones are enlarged. Convolutions do not know where they are, so a
+    position embedding joins the sum, as in the ViT: masks are drawn around a click or in a box.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class ImageEncoderPyramid(nn.Module):
         ]
         self.reductions = self.trunk.feature_info.reduction()
         self.laterals = nn.ModuleList(nn.Conv2d(c, out_chans, kernel_size=1) for c in levels)
+        self.norm = LayerNorm2d(out_chans)
+        code = PositionEmbeddingRandom(out_chans // 2)((self.embedding_size, self.embedding_size))
+        self.pos_embed = nn.Parameter(code[None])
         self.neck = nn.Sequential(
-            LayerNorm2d(out_chans),
             nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
             LayerNorm2d(out_chans),
         )
@@ -110,4 +114,4 @@ class ImageEncoderPyramid(nn.Module):
             if reduction > self.stride:
                 level = F.interpolate(level, size, mode="bilinear", align_corners=False)
             gathered = gathered + level
-        return self.neck(gathered)
+        return self.neck(self.norm(gathered) + self.pos_embed)

@@ -151,19 +151,20 @@ class TwoWayTransformer(nn.Module):
         return self.norm_final_attn(queries), keys
 
     @torch.no_grad()
-    def tie_attention_to_distance(self, scale: float = 2.5) -> None:
-        """Makes every image/token attention start as a distance kernel between positional codes.
+    def start_as_distance_kernel(self, projection_gain: float = 2.5, norm_gain: float = 0.3) -> None:
+        """Makes every image/token attention start as a kernel of the distance to the prompts.
 
-        Ties k_proj to q_proj, so that q.k falls with the distance between a click's code and
-        a grid cell's. From independent projections a decoder that is trained from scratch
-        predicts empty masks for a long time; published weights overwrite this start.
+        k_proj starts equal to q_proj, so that q.k falls with the distance between the positional
+        codes of a prompt and of a grid cell, and small norms keep the contents, which are
+        noise yet, below the codes. Otherwise a decoder that starts from random weights predicts
+        empty masks for its first hundreds of steps. Published weights overwrite this start.
         """
-        blocks = [
-            attention
-            for block in self.layers
-            for attention in (block.cross_attn_token_to_image, block.cross_attn_image_to_token)
-        ]
-        for attention in [*blocks, self.final_attn_token_to_image]:
-            attention.q_proj.weight.mul_(scale)
+        attentions = [self.final_attn_token_to_image]
+        for block in self.layers:
+            attentions += [block.cross_attn_token_to_image, block.cross_attn_image_to_token]
+            for norm in (block.norm1, block.norm2, block.norm3, block.norm4):
+                norm.weight.fill_(norm_gain)
+        for attention in attentions:
+            attention.q_proj.weight.mul_(projection_gain)
             attention.k_proj.weight.copy_(attention.q_proj.weight)
             attention.k_proj.bias.copy_(attention.q_proj.bias)
