@@ -1,6 +1,7 @@
 """Clicks on many objects of one image at once, until each mask is good."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,26 @@ class Clicked:
     stability_score: float
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The most confident mask of each object after a click."""
+
+    logits: Float[Tensor, "N H W"]  # at original size
+    low_res_logits: Float[Tensor, "N 1 h w"]  # to feed back
+    iou_pred: Float[Tensor, " N"]
+
+    def clicked(self, row: int, threshold: float) -> dict[str, Any]:
+        """One object's mask with its scores."""
+        logits = self.logits[row, None]
+        return {
+            "mask": (logits[0] > threshold).cpu().numpy(),
+            "predicted_iou": self.iou_pred[row].item(),
+            "stability_score": stability_score(logits, threshold, STABILITY_OFFSET)
+            .nan_to_num()
+            .item(),
+        }
+
+
 @torch.no_grad()
 def click_until_good(
     predictor: SamPredictor,
@@ -37,9 +58,9 @@ def click_until_good(
     """Clicks on every object's centre, then on the centre of its largest error.
 
     Objects are independent, so they are decoded together; one that reaches `target_iou` gets
-    no more clicks. The first click asks for three masks, later ones for one; the logits of the
-    most confident mask go back in with the next click. The predictor's image must be set.
+    no more clicks. The predictor's image must be set.
     """
+    threshold = predictor.model.mask_threshold
     gt = torch.from_numpy(gt_masks).to(predictor.device)
     coords = mask_centre(gt)[:, None]  # (N, P, 2)
     labels = torch.ones_like(coords[..., 0], dtype=torch.int64)
@@ -47,35 +68,42 @@ def click_until_good(
     outcomes: dict[int, Clicked] = {}
     active = torch.arange(len(gt), device=gt.device)  # the objects of the rows of all tensors
     for count in range(1, max_clicks + 1):
-        low_res_logits, iou_pred = predictor.predict_low_res(
-            point_coords=predictor.transform.apply_coords_torch(coords, predictor.original_size),
-            point_labels=labels,
-            mask_input=mask_input,
-            multimask_output=count == 1,
-        )
-        best = (torch.arange(len(active), device=gt.device), iou_pred.argmax(1))
-        iou_pred, mask_input = iou_pred[best], low_res_logits[best][:, None]
-        logits = predictor.upscale(mask_input)[:, 0]
-        masks = logits > predictor.model.mask_threshold
+        answered = answer(predictor, coords, labels, mask_input)
+        masks = answered.logits > threshold
         iou = mask_iou(masks, gt)
-
         done = (iou >= target_iou) | (count == max_clicks)
-        stability = stability_score(logits, predictor.model.mask_threshold, STABILITY_OFFSET)
         for row in done.nonzero()[:, 0].tolist():
+            clicks = {"coords": coords[row].cpu().numpy(), "labels": labels[row].cpu().numpy()}
             outcomes[int(active[row])] = Clicked(
-                coords[row].cpu().numpy(),
-                labels[row].cpu().numpy(),
-                masks[row].cpu().numpy(),
-                iou[row].item(),
-                iou_pred[row].item(),
-                stability[row].nan_to_num().item(),
+                **clicks, iou=iou[row].item(), **answered.clicked(row, threshold)
             )
         if done.all():
             break
 
         # The next click of those that are not good yet.
-        active, gt, mask_input = active[~done], gt[~done], mask_input[~done]
+        active, gt, mask_input = active[~done], gt[~done], answered.low_res_logits[~done]
         next_coords, next_labels = error_centre(masks[~done], gt)
         coords = torch.cat([coords[~done], next_coords[:, None]], 1)
         labels = torch.cat([labels[~done], next_labels[:, None]], 1)
     return [outcomes[index] for index in range(len(outcomes))]
+
+
+def answer(
+    predictor: SamPredictor,
+    coords: Float[Tensor, "N P 2"],
+    labels: Int[Tensor, "N P"],
+    mask_input: Float[Tensor, "N 1 h w"] | None,
+) -> Answered:
+    """Asks for three masks after one click and for one after more; keeps the most confident.
+
+    Clicks are (x, y) of the original image.
+    """
+    low_res_logits, iou_pred = predictor.predict_low_res(
+        point_coords=predictor.transform.apply_coords_torch(coords, predictor.original_size),
+        point_labels=labels,
+        mask_input=mask_input,
+        multimask_output=mask_input is None,
+    )
+    best = (torch.arange(len(iou_pred), device=iou_pred.device), iou_pred.argmax(1))
+    kept = low_res_logits[best][:, None]
+    return Answered(predictor.upscale(kept)[:, 0], kept, iou_pred[best])
