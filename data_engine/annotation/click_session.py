@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from sam_train.inference.mask_filters import stability_score
 from sam_train.inference.predictor import SamPredictor
