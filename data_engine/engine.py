@@ -32,7 +32,7 @@ CLICKS = (1, 3, 5)  # of the table of rounds
 class Engine:
     """Runs the rounds into a folder. Whatever is finished there is kept, the rest is done.
 
-    `train(sam, dataset_root=, version=, output_dir=, max_steps=, seed=)` leaves
+    `train(sam, dataset_root=, version=, output_dir=, max_steps=, seed=, from_scratch=)` leaves
     `model.safetensors` in `output_dir` and goes on where it was interrupted;
     `evaluate(sam, output_dir=, origin=)` returns the numbers on held-out sets.
     """
@@ -50,6 +50,7 @@ class Engine:
     config_sha256: str
     images_per_shard: int = 16
     continue_weights: bool = True  # retraining starts from the weights of the round before
+    from_scratch: bool = True  # the model that is built has random weights
     seed: int = 0
 
     def run(self) -> None:
@@ -161,6 +162,7 @@ class Engine:
                 output_dir=weights.parent,
                 max_steps=max_steps,
                 seed=self.seed + number,
+                from_scratch=fresh and self.from_scratch,
             )
         return weights
 

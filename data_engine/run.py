@@ -72,6 +72,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         config_sha256=config_sha256,
         images_per_shard=cfg.images_per_shard,
         continue_weights=cfg.continue_weights,
+        from_scratch=cfg.checkpoint is None,
         seed=cfg.seed,
     )
     engine.run()

@@ -27,6 +27,8 @@ def train(cfg: DictConfig) -> None:
     """Goes on in `output_dir` where a run was interrupted; the composed config lies beside it."""
     if OmegaConf.is_missing(cfg, "dataset"):
         raise ValueError("no dataset is given; add dataset=DIR, a folder with manifests/")
+    if not (Path(cfg.dataset) / "manifests").is_dir():
+        raise FileNotFoundError(f"{cfg.dataset} is no dataset: it has no folder manifests/")
     OmegaConf.resolve(cfg)
     output_dir = Path(cfg.output_dir)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,7 @@ def train(cfg: DictConfig) -> None:
         output_dir=output_dir,
         max_steps=cfg.max_steps,
         seed=cfg.seed,
+        from_scratch=cfg.model.checkpoint is None,
     )
     print(f"weights: {output_dir / 'model.safetensors'}")
 

@@ -33,6 +33,14 @@ class Prompts:
             None if self.has_mask is None else self.has_mask[index],
         )
 
+    def to(self, device: torch.device) -> "Prompts":
+        return Prompts(
+            self.point_coords.to(device),
+            self.point_labels.to(device),
+            None if self.mask_inputs is None else self.mask_inputs.to(device),
+            None if self.has_mask is None else self.has_mask.to(device),
+        )
+
     def add_points(self, coords: Float[Tensor, "N 2"], labels: Int[Tensor, " N"]) -> "Prompts":
         """One more point for every object; label -1 adds none."""
         return replace(

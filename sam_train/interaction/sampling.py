@@ -132,5 +132,6 @@ def _innermost_pixel(region: Bool[np.ndarray, "H W"]) -> tuple[tuple[int, int], 
     patch = np.zeros((height + 2, width + 2), np.uint8)
     patch[1:-1, 1:-1] = region[y0 : y0 + height, x0 : x0 + width]
     distance = cv2.distanceTransform(patch, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    y, x = np.unravel_index(distance.argmax(), distance.shape)
-    return (int(x) - 1 + x0, int(y) - 1 + y0), float(distance[y, x])
+    squared = np.rint(np.square(distance, dtype=np.float64))  # whole numbers, so ties are ties
+    y, x = np.unravel_index(squared.argmax(), squared.shape)
+    return (int(x) - 1 + x0, int(y) - 1 + y0), float(squared[y, x]) ** 0.5

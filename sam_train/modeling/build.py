@@ -43,7 +43,9 @@ def build_sam_vit(
         global_attn_indexes=global_attn_indexes,
         drop_path_rate=drop_path_rate,
     )
-    sam = assemble(image_encoder, dim=256, depth=decoder_depth, mlp_dim=2048, dropout=dropout)
+    sam = assemble(
+        image_encoder, dim=256, depth=decoder_depth, num_heads=8, mlp_dim=2048, dropout=dropout
+    )
     options = {"image_size": image_size, "decoder_depth": decoder_depth}
     return load_weights(sam, checkpoint, recipe=(size, options))
 
@@ -52,8 +54,7 @@ def build_sam_tiny(
     checkpoint: str | Path | None = None,
     *,
     image_size: int = 256,
-    trunk: str = "resnet18d",
-    stride: int = 8,
+    stride: int = 16,
     dim: int = 128,
     drop_path_rate: float = 0.0,
     dropout: float = 0.0,
@@ -62,30 +63,35 @@ def build_sam_tiny(
     if image_size % 32:
         raise ValueError(f"image_size {image_size} is not a multiple of the coarsest stride 32")
     image_encoder = ImageEncoderPyramid(
-        image_size, trunk, out_chans=dim, stride=stride, drop_path_rate=drop_path_rate
+        image_size,
+        "resnet18d",
+        out_chans=dim,
+        stride=stride,
+        channels=(32, 64, 128, 256),
+        drop_path_rate=drop_path_rate,
     )
-    sam = assemble(image_encoder, dim=dim, depth=2, mlp_dim=4 * dim, dropout=dropout)
+    sam = assemble(image_encoder, dim=dim, depth=2, num_heads=2, mlp_dim=4 * dim, dropout=dropout)
+    sam.start_from_positions()
     options = {"image_size": image_size, "stride": stride, "dim": dim}
     return load_weights(sam, checkpoint, recipe=("tiny", options))
 
 
 def assemble(
-    image_encoder: nn.Module, *, dim: int, depth: int, mlp_dim: int, dropout: float
+    image_encoder: nn.Module, *, dim: int, depth: int, num_heads: int, mlp_dim: int, dropout: float
 ) -> Sam:
     """Puts SAM's prompt encoder and decoder of width `dim` on an image encoder."""
     grid = (image_encoder.embedding_size, image_encoder.embedding_size)
-    transformer = TwoWayTransformer(depth, dim, num_heads=8, mlp_dim=mlp_dim, dropout=dropout)
-    transformer.start_as_distance_kernel()
-    return Sam(
-        image_encoder=image_encoder,
-        prompt_encoder=PromptEncoder(
-            embed_dim=dim,
-            image_embedding_size=grid,
-            input_image_size=(image_encoder.img_size, image_encoder.img_size),
-            mask_in_chans=16,
-        ),
-        mask_decoder=MaskDecoder(transformer_dim=dim, transformer=transformer),
+    transformer = TwoWayTransformer(
+        depth, dim, num_heads=num_heads, mlp_dim=mlp_dim, dropout=dropout
     )
+    prompt_encoder = PromptEncoder(
+        embed_dim=dim,
+        image_embedding_size=grid,
+        input_image_size=(image_encoder.img_size, image_encoder.img_size),
+        mask_in_chans=16,
+    )
+    mask_decoder = MaskDecoder(transformer_dim=dim, transformer=transformer)
+    return Sam(image_encoder, prompt_encoder, mask_decoder)
 
 
 def load_weights(

@@ -1,15 +1,16 @@
 """The image encoders: SAM's ViT, and a convolutional pyramid for training on a small budget."""
 
 from functools import partial
+from typing import Any
 
 import timm
+import torch
 from jaxtyping import Float
 from timm.models.vision_transformer_sam import VisionTransformerSAM
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.modeling.layers import LayerNorm2d
-from sam_train.modeling.prompt_encoder import PositionEmbeddingRandom
 
 
 class ImageEncoderViT(VisionTransformerSAM):
@@ -61,7 +62,7 @@ class ImageEncoderPyramid(nn.Module):
 
     Finer maps are folded into channels (space to depth), so that a coarse embedding keeps
     their detail; coarser ones are enlarged. Convolutions do not know where they are, so a
-    position embedding joins the sum, as in the ViT: masks are drawn around a click or in a box.
+    position embedding is added at the end: masks are drawn around a click or in a box.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class ImageEncoderPyramid(nn.Module):
         *,
         out_chans: int,
         stride: int = 16,
-        drop_path_rate: float = 0.0,
+        **trunk_options: Any,
     ) -> None:
         super().__init__()
         self.img_size = img_size
         self.stride = stride
         self.embedding_size = img_size // stride
-        self.trunk = timm.create_model(trunk, features_only=True, drop_path_rate=drop_path_rate)
+        self.trunk = timm.create_model(trunk, features_only=True, **trunk_options)
         levels = [
             (channels * max(stride // reduction, 1) ** 2)
             for channels, reduction in zip(
@@ -86,13 +87,13 @@ class ImageEncoderPyramid(nn.Module):
         ]
         self.reductions = self.trunk.feature_info.reduction()
         self.laterals = nn.ModuleList(nn.Conv2d(c, out_chans, kernel_size=1) for c in levels)
-        self.norm = LayerNorm2d(out_chans)
-        code = PositionEmbeddingRandom(out_chans // 2)((self.embedding_size, self.embedding_size))
-        self.pos_embed = nn.Parameter(code[None])
         self.neck = nn.Sequential(
+            LayerNorm2d(out_chans),
             nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
             LayerNorm2d(out_chans),
         )
+        size = self.embedding_size
+        self.pos_embed = nn.Parameter(torch.zeros(1, out_chans, size, size))
 
     @property
     def num_layers(self) -> int:
@@ -114,4 +115,4 @@ class ImageEncoderPyramid(nn.Module):
             if reduction > self.stride:
                 level = F.interpolate(level, size, mode="bilinear", align_corners=False)
             gathered = gathered + level
-        return self.neck(self.norm(gathered) + self.pos_embed)
+        return self.neck(gathered) + self.pos_embed

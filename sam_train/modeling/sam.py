@@ -46,6 +46,20 @@ class Sam(nn.Module):
         """The side of the square input frame."""
         return self.image_encoder.img_size
 
+    @torch.no_grad()
+    def start_from_positions(self, content_gain: float = 0.3, token_std: float = 0.1) -> None:
+        """Initialises a model that is trained from nothing, so that distance is what it knows.
+
+        The image embedding starts as its positional code with a little content, tokens start
+        small, attention as a kernel of distance (`TwoWayTransformer.start_as_distance_kernel`).
+        """
+        self.image_encoder.pos_embed.copy_(self.prompt_encoder.get_dense_pe())
+        self.image_encoder.neck[-1].weight.fill_(content_gain)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                module.weight.mul_(token_std)
+        self.mask_decoder.transformer.start_as_distance_kernel()
+
     def encode(
         self, images: UInt8[Tensor, "B 3 S S"], input_sizes: Int[Tensor, "B 2"]
     ) -> Float[Tensor, "B C h w"]:

@@ -151,7 +151,9 @@ class TwoWayTransformer(nn.Module):
         return self.norm_final_attn(queries), keys
 
     @torch.no_grad()
-    def start_as_distance_kernel(self, projection_gain: float = 2.5, norm_gain: float = 0.3) -> None:
+    def start_as_distance_kernel(
+        self, projection_gain: float = 2.5, norm_gain: float = 0.3
+    ) -> None:
         """Makes every image/token attention start as a kernel of the distance to the prompts.
 
         k_proj starts equal to q_proj, so that q.k falls with the distance between the positional

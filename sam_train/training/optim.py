@@ -1,9 +1,13 @@
-"""The optimiser's parameter groups and the learning-rate schedules of the recipes."""
+"""The optimiser, its groups of parameters, and the learning-rate schedules of the recipes."""
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
 
 from sam_train.modeling.sam import Sam
 
@@ -47,28 +51,50 @@ class CosineSchedule:
         return _warmup(progress.steps, self.warmup) * cosine
 
 
-def parameter_groups(
-    sam: Sam, *, lr: float, weight_decay: float, layer_decay: float
-) -> list[dict[str, Any]]:
-    """Groups by learning rate and weight decay; `max_lr` is what a schedule scales.
+@dataclass(frozen=True)
+class Optimization:
+    """An optimiser, how its learning rate runs, and what holds it back.
 
-    Layer-wise decay: layer i of n of the image encoder learns at lr * layer_decay^(n + 1 - i)
-    (ViTDet, whose schedule SAM takes over). Biases and norms have no weight decay (SAM 2).
+    `gradient_clip` is an l2 norm, 0 for none.
     """
-    groups: dict[tuple[float, bool], list[Any]] = defaultdict(list)
-    for name, parameter in sam.named_parameters():
-        if parameter.requires_grad:
-            scale = layer_decay ** _layers_above(sam, name)
-            groups[scale, parameter.ndim > 1].append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": lr * scale,
-            "max_lr": lr * scale,
-            "weight_decay": weight_decay if decays else 0.0,
-        }
-        for (scale, decays), parameters in groups.items()
-    ]
+
+    optimizer: Callable[[Iterable[Mapping[str, Any]]], Optimizer]
+    schedule: Callable[[Progress], float]
+    lr: float
+    weight_decay: float
+    layer_decay: float = 1.0
+    gradient_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"optim.lr is {self.lr}; it must be positive and finite")
+
+    def build(self, sam: Sam) -> Optimizer:
+        """The optimiser of a model's groups by learning rate and weight decay.
+
+        Layer-wise decay: layer i of n of the image encoder learns at lr * layer_decay^(n + 1 - i)
+        (ViTDet, whose schedule SAM takes over). Biases and norms have no weight decay (SAM 2).
+        """
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
+        for name, parameter in sam.named_parameters():
+            if parameter.requires_grad:
+                scale = self.layer_decay ** _layers_above(sam, name)
+                groups[scale, parameter.ndim > 1].append(parameter)
+        return self.optimizer(
+            {
+                "params": parameters,
+                "max_lr": self.lr * scale,
+                "weight_decay": self.weight_decay if decays else 0.0,
+            }
+            for (scale, decays), parameters in groups.items()
+        )
+
+    def set_lr(self, optimizer: Optimizer, progress: Progress) -> float:
+        """Sets the learning rates of the next step and returns the highest."""
+        factor = self.schedule(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = group["max_lr"] * factor
+        return self.lr * factor
 
 
 def _layers_above(sam: Sam, name: str) -> int:

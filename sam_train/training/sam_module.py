@@ -1,14 +1,14 @@
 """What one training step of SAM is: one image encoding, then rounds of prompts and corrections."""
 
-from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from lightning import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from sam_train.data.collate import Batch
 from sam_train.interaction.annotator import TrainingAnnotator, inside_image
@@ -16,7 +16,7 @@ from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
-from sam_train.training.optim import Progress, parameter_groups
+from sam_train.training.optim import Optimization, Progress
 
 
 class SamModule(LightningModule):
@@ -29,7 +29,7 @@ class SamModule(LightningModule):
     taking their mean (EdgeSAM, micro-sam). `box_is_ambiguous` answers a lone box with three
     masks (App. D.4 picks "the most confident mask" for a box) instead of one (SAM 2).
     `detach_feedback` off lets gradients flow through the mask prompt into the round before
-    (SAM 2), which keeps the graphs of all rounds. `gradient_clip` is an l2 norm, 0 for none.
+    (SAM 2), which keeps the graphs of all rounds.
     """
 
     def __init__(
@@ -38,12 +38,7 @@ class SamModule(LightningModule):
         *,
         annotator: TrainingAnnotator,
         loss: MaskLoss,
-        optimizer: Callable[[Iterable[Mapping[str, Any]]], torch.optim.Optimizer],
-        schedule: Callable[[Progress], float],
-        lr: float,
-        weight_decay: float,
-        layer_decay: float = 1.0,
-        gradient_clip: float = 0.0,
+        optimization: Optimization,
         sum_rounds: bool = False,
         box_is_ambiguous: bool = True,
         detach_feedback: bool = True,
@@ -53,31 +48,24 @@ class SamModule(LightningModule):
         self.sam = sam
         self.annotator = annotator
         self.loss = loss
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.layer_decay = layer_decay
-        self.gradient_clip = gradient_clip
+        self.optimization = optimization
         self.sum_rounds = sum_rounds
         self.box_is_ambiguous = box_is_ambiguous
         self.detach_feedback = detach_feedback
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        groups = parameter_groups(
-            self.sam, lr=self.lr, weight_decay=self.weight_decay, layer_decay=self.layer_decay
-        )
-        return self.optimizer(groups)
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimization.build(self.sam)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One optimiser step; the masks of the last round go to the callbacks."""
-        optimizer = self.optimizers()
-        self._set_learning_rate(optimizer)
+        optimizer = cast(Optimizer, self.optimizers())
+        progress = Progress(self.global_step, int(self.images_seen), self.trainer.max_steps)
+        self.log("train/lr", self.optimization.set_lr(optimizer, progress))
         optimizer.zero_grad()
         rounds, pred_masks = self.interact(batch)
-        if self.gradient_clip:
-            norm = torch.nn.utils.clip_grad_norm_(self.sam.parameters(), self.gradient_clip)
+        if clip := self.optimization.gradient_clip:
+            norm = torch.nn.utils.clip_grad_norm_(self.sam.parameters(), clip)
             self.log("train/gradient_norm", norm)
         optimizer.step()
         self.images_seen += len(batch["images"]) * self.trainer.world_size
@@ -150,14 +138,6 @@ class SamModule(LightningModule):
         """The (H, W) of each object's image within the grid of the masks."""
         sizes = batch["input_sizes"][batch["image_index"]] * batch["gt_masks"].shape[-1]
         return (sizes / self.sam.image_size).round().long().clamp(min=1)
-
-    def _set_learning_rate(self, optimizer: torch.optim.Optimizer) -> None:
-        factor = self.schedule(
-            Progress(self.global_step, int(self.images_seen), self.trainer.max_steps)
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = group["max_lr"] * factor
-        self.log("train/lr", self.lr * factor)
 
     def _log_rounds(self, rounds: list[dict[str, Tensor]], batch: Batch) -> None:
         """Losses as means over the rounds; what the annotator sees, round by round."""

@@ -1,0 +1,97 @@
+"""Teaches a decoder from random weights what a click and a box are, before it sees an image.
+
+From random weights, focal and Dice loss first drive all masks to empty or to full, and it takes
+thousands of images to come back from there. On drawn discs and rectangles, with noise for an
+image embedding, the decoder learns within seconds that masks lie around clicks and in boxes.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sam_train.interaction.prompts import FOREGROUND, Prompts, box_prompts, point_prompts
+from sam_train.interaction.sampling import to_input_frame
+from sam_train.modeling.sam import Sam
+from sam_train.training.losses import MaskLoss, mask_iou
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Trains prompt encoder and decoder on `steps` batches of drawn shapes; `min_radius` and
+    `max_radius` are shares of the input frame's side."""
+
+    steps: int
+    batch_size: int = 32  # shapes
+    lr: float = 1.0e-3
+    min_radius: float = 0.06
+    max_radius: float = 0.19
+    seed: int = 0
+
+    def __call__(self, sam: Sam) -> None:
+        """Trains in place; the image encoder is not touched."""
+        generator = torch.Generator().manual_seed(self.seed)
+        parameters = [*sam.prompt_encoder.parameters(), *sam.mask_decoder.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=self.lr)
+        # Dice alone: with few pixels in a mask, focal loss is satisfied by empty masks.
+        loss = MaskLoss(focal_weight=0.0, iou_loss_on="all")
+        for ious in self._steps(sam, loss, optimizer, generator):
+            pass
+        logger.info(f"warm start: IoU {ious:.2f} on drawn shapes after {self.steps} steps")
+
+    def _steps(
+        self, sam: Sam, loss: MaskLoss, optimizer: torch.optim.Optimizer, generator: torch.Generator
+    ) -> Iterator[float]:
+        """Makes the steps; the IoU of each batch."""
+        for _ in range(self.steps):
+            embeddings = noise_embeddings(sam, self.batch_size, generator)
+            prompts, masks = self._draw(sam, generator)
+            low_res_logits, iou_pred = sam.decode(
+                embeddings, prompts, torch.arange(self.batch_size, device=sam.device)
+            )
+            total = 0.0
+            for tokens in (slice(0, 1), slice(1, None)):  # the single mask and the three
+                logits, predicted = low_res_logits[:, tokens], iou_pred[:, tokens]
+                candidates = torch.ones_like(predicted, dtype=torch.bool)
+                total = total + loss(logits, predicted, masks, candidates)["loss"].mean()
+            optimizer.zero_grad()
+            total.backward()
+            torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
+            optimizer.step()
+            yield mask_iou(low_res_logits[:, 0] > 0, masks).mean().item()
+
+    def _draw(self, sam: Sam, generator: torch.Generator) -> tuple[Prompts, Bool[Tensor, "N h w"]]:
+        """Discs and rectangles on the decoder's grid, half prompted by a point, half by a box."""
+        count, side = self.batch_size, sam.prompt_encoder.mask_input_size[0]
+        draw = torch.rand(count, 7, generator=generator)
+        centre = draw[:, 0:2] * side
+        radius = (self.min_radius + draw[:, 2:4] * (self.max_radius - self.min_radius)) * side
+        radius = radius.clamp(min=1.0)
+        axis = torch.arange(side)
+        x = (axis[None, None, :] - centre[:, 0, None, None]) / radius[:, 0, None, None]
+        y = (axis[None, :, None] - centre[:, 1, None, None]) / radius[:, 1, None, None]
+        is_box, is_rectangle = draw[:, 4] < 0.5, draw[:, 4] < 0.25
+        ellipses, rectangles = x.square() + y.square() <= 1, torch.maximum(x.abs(), y.abs()) <= 1
+        masks = torch.where(is_rectangle[:, None, None], rectangles, ellipses)
+
+        scale = sam.image_size / side
+        click = to_input_frame(centre + (draw[:, 5:7] - 0.5) * radius, scale)
+        box = to_input_frame(torch.cat([centre - radius, centre + radius], dim=1), scale)
+        points, boxes = point_prompts(click, torch.full((count,), FOREGROUND)), box_prompts(box)
+        prompts = Prompts(
+            torch.where(is_box[:, None, None], boxes.point_coords, points.point_coords),
+            torch.where(is_box[:, None], boxes.point_labels, points.point_labels),
+        )
+        return prompts.to(sam.device), masks.to(sam.device)
+
+
+def noise_embeddings(sam: Sam, count: int, generator: torch.Generator) -> Float[Tensor, "N C h w"]:
+    """What the image encoder would give for images of noise: positions and random content."""
+    position = sam.image_encoder.pos_embed.detach()
+    noise = torch.randn(count, *position.shape[1:], generator=generator).to(position)
+    return position + noise * sam.image_encoder.neck[-1].weight.detach()[:, None, None]
