@@ -65,9 +65,8 @@ class TrainingAnnotator:
             prompts = prompts.with_masks(low_res_logits[:, None])
         if not new_point:
             return prompts
-        coords, labels = self._correction(
-            low_res_logits, gt_masks, mix_seeds(seeds, prompts.point_coords.shape[1]), sizes
-        )
+        draw = uniform(mix_seeds(seeds, CORRECTION), prompts.point_coords.shape[1])
+        coords, labels = self._correction(low_res_logits, gt_masks, draw, sizes)
         return prompts.add_points(to_input_frame(coords, image_size / gt_masks.shape[-1]), labels)
 
     def plan(self, seed: int) -> list[bool]:
@@ -114,7 +113,7 @@ class TrainingAnnotator:
         self,
         low_res_logits: Float[Tensor, "N h w"],
         gt_masks: Bool[Tensor, "N H W"],
-        seeds: Int[Tensor, " N"],
+        draw: Float[Tensor, " N"],
         sizes: Int[Tensor, "N 2"],
     ) -> tuple[Float[Tensor, "N 2"], Int[Tensor, " N"]]:
         """A point in the error of the prediction, in the masks' grid."""
@@ -122,7 +121,6 @@ class TrainingAnnotator:
         logits = low_res_logits
         if logits.shape[-2:] != grid:
             logits = F.interpolate(logits[:, None], grid, mode="bilinear")[:, 0]
-        draw = uniform(seeds, CORRECTION)
         return error_point(logits > 0, gt_masks, draw, inside=inside_image(sizes, grid))
 
 
