@@ -74,9 +74,11 @@ def click_until_good(
         iou = mask_iou(masks, gt)
         done = (iou >= target_iou) | (count == max_clicks)
         for row in done.nonzero()[:, 0].tolist():
-            clicks = {"coords": coords[row].cpu().numpy(), "labels": labels[row].cpu().numpy()}
             outcomes[int(active[row])] = Clicked(
-                **clicks, iou=iou[row].item(), **answered.clicked(row, threshold)
+                coords[row].cpu().numpy(),
+                labels[row].cpu().numpy(),
+                iou=iou[row].item(),
+                **answered.clicked(row, threshold),
             )
         if done.all():
             break

@@ -9,7 +9,7 @@ from sam_train.modeling.layers import MLP, LayerNorm2d
 
 
 class MaskDecoder(nn.Module):
-    """Predicts one mask for several prompts (token 0) and three for an ambiguous one (tokens 1 to 3)."""
+    """One mask for several prompts (token 0), three for an ambiguous one (tokens 1 to 3)."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class MaskDecoder(nn.Module):
 def quarter(
     x: Float[Tensor, "N pixels C"], layer: nn.ConvTranspose2d
 ) -> Float[Tensor, "N quarters D"]:
-    """A transposed convolution with kernel and stride 2 on a list of pixels, quarters in row order."""
+    """A transposed convolution with kernel and stride 2 on a list of pixels; quarters by rows."""
     weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 D, C)
     return F.linear(x, weight, layer.bias.repeat(4)).unflatten(-1, (4, -1)).flatten(1, 2)
 

@@ -63,7 +63,7 @@ class Sam(nn.Module):
     def encode(
         self, images: UInt8[Tensor, "B 3 S S"], input_sizes: Int[Tensor, "B 2"]
     ) -> Float[Tensor, "B C h w"]:
-        """Embeds images of the padded input frame. The padding becomes the mean colour, as in SAM."""
+        """Embeds images of the padded input frame; the padding gets the mean colour, as in SAM."""
         x = (images - self.pixel_mean) / self.pixel_std
         y, x_axis = (torch.arange(n, device=images.device) for n in images.shape[-2:])
         inside = (y[:, None] < input_sizes[:, 0, None, None]) & (

@@ -1,4 +1,4 @@
-"""The two-way transformer of the mask decoder: prompts read the image, the image reads the prompts."""
+"""The two-way transformer of the mask decoder: prompts read the image, the image the prompts."""
 
 import torch
 from jaxtyping import Float

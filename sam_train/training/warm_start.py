@@ -40,9 +40,8 @@ class WarmStart:
         optimizer = torch.optim.AdamW(parameters, lr=self.lr)
         # Dice alone: with few pixels in a mask, focal loss is satisfied by empty masks.
         loss = MaskLoss(focal_weight=0.0, iou_loss_on="all")
-        for ious in self._steps(sam, loss, optimizer, generator):
-            pass
-        logger.info(f"warm start: IoU {ious:.2f} on drawn shapes after {self.steps} steps")
+        *_, iou = self._steps(sam, loss, optimizer, generator)
+        logger.info(f"warm start: IoU {iou:.2f} on drawn shapes after {self.steps} steps")
 
     def _steps(
         self, sam: Sam, loss: MaskLoss, optimizer: torch.optim.Optimizer, generator: torch.Generator
@@ -54,13 +53,13 @@ class WarmStart:
             low_res_logits, iou_pred = sam.decode(
                 embeddings, prompts, torch.arange(self.batch_size, device=sam.device)
             )
-            total = 0.0
+            losses = []
             for tokens in (slice(0, 1), slice(1, None)):  # the single mask and the three
                 logits, predicted = low_res_logits[:, tokens], iou_pred[:, tokens]
                 candidates = torch.ones_like(predicted, dtype=torch.bool)
-                total = total + loss(logits, predicted, masks, candidates)["loss"].mean()
+                losses.append(loss(logits, predicted, masks, candidates)["loss"].mean())
             optimizer.zero_grad()
-            total.backward()
+            torch.stack(losses).sum().backward()
             torch.nn.utils.clip_grad_norm_(sam.parameters(), 1.0)
             optimizer.step()
             yield mask_iou(low_res_logits[:, 0] > 0, masks).mean().item()

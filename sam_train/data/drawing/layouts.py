@@ -91,7 +91,7 @@ def packed(canvas: Canvas) -> None:
 
 def repeated(canvas: Canvas) -> None:
     """Copies of one thing in rows or in a heap."""
-    rng, looks = canvas.rng, {}
+    rng, looks = canvas.rng, dict[str, Material]()
     build = _anything(rng)
     pattern, turn = build(rng), rng.choice([0.0, 0.1, 3.0])
     columns, rows = int(rng.integers(2, 6)), int(rng.integers(1, 5))
@@ -105,7 +105,7 @@ def repeated(canvas: Canvas) -> None:
 
 def cells(canvas: Canvas) -> None:
     """Cells or nuclei, some in clusters, under a microscope."""
-    rng, looks = canvas.rng, {}
+    rng, looks = canvas.rng, dict[str, Material]()
     build = specimens.cell if rng.random() < 0.4 else specimens.nucleus
     radius, clusters = np.exp(rng.uniform(-3.6, -2.0)), rng.uniform(0, 1, (4, 2))
     for _ in range(rng.integers(8, 30)):
@@ -117,15 +117,15 @@ def cells(canvas: Canvas) -> None:
 
 def town(canvas: Canvas) -> None:
     """Buildings along streets seen from above, with cars and bushes."""
-    rng, looks = canvas.rng, {}
+    rng, looks = canvas.rng, dict[str, Material]()
     kinds = [(specimens.roof, 0.42), (specimens.bush, 0.3), (specimens.vehicle, 0.15)]
     heading, step = rng.uniform(0, np.pi), rng.uniform(0.14, 0.36)
     lots = np.stack(np.meshgrid(np.arange(-0.7, 0.7, step), np.arange(-0.7, 0.7, step * 1.4)), -1)
     for place in rng.permutation(lots.reshape(-1, 2) @ rotation(heading).T + 0.5):
         if place.min() > 0 and place.max() < 1:
             build, share = kinds[rng.choice(3, p=[0.6, 0.2, 0.2])]
-            pose = {"turn": 0.0, "heading": heading, "looks": looks}
-            _paint_at(canvas, build(rng), place, step * share, **pose)
+            thing, radius = build(rng), step * share
+            _paint_at(canvas, thing, place, radius, turn=0.0, heading=heading, looks=looks)
 
 
 def tissue(canvas: Canvas) -> None:

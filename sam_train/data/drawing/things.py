@@ -242,10 +242,7 @@ def plate(rng: Rng) -> Part:
 def sign(rng: Rng) -> Part:
     """A board with letters on a pole."""
     glyphs = [
-        Part(
-            "letter", letter(rng).moved(lambda points, x=x: points * 0.22 + (x, -0.4)), kinship=0.0
-        )
-        for x in (-0.55, 0.0, 0.55)
+        Part("letter", letter(rng), kinship=0.0).placed(x, -0.4, 0.22) for x in (-0.55, 0.0, 0.55)
     ]
     board = Part("board", rectangle(-0.9, -0.75, 0.9, -0.05), glyphs, kinship=1.0)
     return Part("sign", None, [Part("pole", rectangle(-0.06, -0.1, 0.06, 1), kinship=0.0), board])
