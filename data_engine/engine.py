@@ -18,7 +18,7 @@ from data_engine.pool import Pool
 from data_engine.rounds import Images, Round, check_rounds
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.bad_samples import BadSampleLog
-from sam_train.data.durable import file_sha256
+from sam_train.data.durable import durable_file, file_sha256
 from sam_train.data.manifest import Dataset, Manifest, ShardEntry
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
@@ -61,6 +61,7 @@ class Engine:
                 logger.info(f"{self._folder(number).name}: done before")
             else:
                 self._run_round(number)
+        self._publish(self._weights(len(self.rounds) - 1))
 
     def _run_round(self, number: int) -> None:
         started = time.monotonic()
@@ -165,6 +166,12 @@ class Engine:
                 from_scratch=fresh and self.from_scratch,
             )
         return weights
+
+    def _publish(self, weights: Path) -> None:
+        """Copies the weights of the last round to the run's folder, what describes them first."""
+        for source in (weights.with_suffix(".json"), weights):
+            with durable_file(self.run_dir / source.name) as file:
+                file.write(source.read_bytes())
 
     def _evaluate(self, number: int, version: int) -> dict[str, Any]:
         """The numbers on held-out sets, computed once."""

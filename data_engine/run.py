@@ -38,7 +38,9 @@ def run(cfg: DictConfig) -> None:
 
     # Imported here: a wrong config is told before torch is loaded.
     from data_engine.run_folder import claim, locked
+    from sam_train.threads import set_threads
 
+    set_threads(cfg.threads)
     with locked(Path(cfg.output_dir)):
         config_sha256 = claim(Path(cfg.output_dir), config, command)
         if cfg.get("phase") is None:

@@ -34,6 +34,10 @@ def train(cfg: DictConfig) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, output_dir / "config.yaml")
 
+    # Imported here: a wrong config is told before torch is loaded.
+    from sam_train.threads import set_threads
+
+    set_threads(cfg.threads)
     fit = instantiate(cfg.fit, _convert_="all")
     fit(
         instantiate(cfg.model),

@@ -47,7 +47,8 @@ class Fit:
         weights = output_dir / "model.safetensors"
         if weights.exists():
             return
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no banner per round
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # no banner every round
         seed_everything(seed, workers=True, verbose=False)
         last = output_dir / "checkpoints" / "last.ckpt"
         if last.exists():

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from lightning import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from sam_train.data.collate import Batch
@@ -16,6 +17,7 @@ from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
+from sam_train.training.ranks import average_gradients
 from sam_train.training.optim import Optimization, Progress
 
 
@@ -57,6 +59,12 @@ class SamModule(LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return self.optimization.build(self.sam)
 
+    def on_train_start(self) -> None:
+        """Switches off DDP's own averaging, which expects one backward per step."""
+        model = self.trainer.strategy.model
+        if isinstance(model, DistributedDataParallel):
+            model.require_backward_grad_sync = False
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One optimiser step; the masks of the last round go to the callbacks."""
         optimizer = cast(Optimizer, self.optimizers())
@@ -64,6 +72,7 @@ class SamModule(LightningModule):
         self.log("train/lr", self.optimization.set_lr(optimizer, progress))
         optimizer.zero_grad()
         rounds, pred_masks = self.interact(batch)
+        average_gradients(list(self.sam.parameters()))
         if clip := self.optimization.gradient_clip:
             norm = torch.nn.utils.clip_grad_norm_(self.sam.parameters(), clip)
             self.log("train/gradient_norm", norm)
@@ -96,13 +105,13 @@ class SamModule(LightningModule):
             low_res_logits, losses = self.play_round(shared, prompts, batch)
             loss = weight * losses["loss"].mean()
             if self.detach_feedback:
-                self.manual_backward(loss)
+                loss.backward()
                 low_res_logits = low_res_logits.detach()
             else:
                 kept.append(loss)
             rounds.append({name: value.detach() for name, value in losses.items()})
         if kept:
-            self.manual_backward(torch.stack(kept).sum())
+            torch.stack(kept).sum().backward()
         image_embeddings.backward(shared.grad)
         return rounds, low_res_logits > 0
 
