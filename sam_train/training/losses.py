@@ -71,7 +71,7 @@ class MaskLoss(nn.Module):
 
     def forward(
         self,
-        mask_logits: Float[Tensor, "N M H W"],
+        mask_logits: Float[Tensor, "N M h w"],
         iou_pred: Float[Tensor, "N M"],
         gt_masks: Bool[Tensor, "N H W"],
         candidates: Bool[Tensor, "N M"],
