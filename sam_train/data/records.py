@@ -8,8 +8,8 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args
 from sam_train.data.rle import Rle, rle_area, rle_box
 
 # "known" masks came with a set or with a drawn scene; the other three are the engine's.
-Phase = Literal["known", "assisted_manual", "semi_automatic", "fully_automatic"]
-PHASES: tuple[str, ...] = get_args(Phase)
+PhaseName = Literal["known", "assisted_manual", "semi_automatic", "fully_automatic"]
+PHASES: tuple[str, ...] = get_args(PhaseName)
 
 
 class Prompt(TypedDict):
@@ -32,7 +32,7 @@ class Review(TypedDict):
 class Provenance(TypedDict):
     """Who made a mask, with which model and settings, and what it cost."""
 
-    phase: Phase
+    phase: PhaseName
     round: int
     annotator: str
     model_sha256: str | None
@@ -96,7 +96,7 @@ def annotation_from_rle(
     id: int,
     predicted_iou: float = 1.0,
     stability_score: float = 1.0,
-    crop_box: Sequence[float] | None = None,
+    crop_box: Sequence[int | float] | None = None,
     point_coords: Sequence[Sequence[float]] = (),
     provenance: Provenance | None = None,
 ) -> Annotation:
