@@ -9,34 +9,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from data_engine.annotation.provenance import Stamp
 from data_engine.duplicates import SeenPictures
 from sam_train.data.image_sets import ImageSet, LabeledImage
 from sam_train.data.images import encode_jpeg, image_size, is_plain_jpeg
 from sam_train.data.labeled_image import safe_key
 from sam_train.data.manifest import Dataset, ShardEntry
-from sam_train.data.records import (
-    BadSample,
-    Provenance,
-    Record,
-    Rle,
-    Sample,
-    annotation_from_rle,
-)
+from sam_train.data.records import BadSample, Record, Rle, Sample, annotation_from_rle
 from sam_train.data.shards import OnBad, read_shard, write_shard
 
 Order = Literal["listed", "random"]
 
-FROM_A_SET: Provenance = {  # of masks that came with their image
-    "phase": "known",
-    "round": 0,
-    "annotator": "set",
-    "model_sha256": None,
-    "config_sha256": None,
-    "prompts": [],
-    "seconds": 0.0,
-    "parent_id": None,
-    "review": {"state": "none", "reviewer": None, "iou": None},
-}
+# The provenance of masks that came with their image.
+FROM_A_SET = Stamp("known", 0, None, None).provenance("set", [], seconds=0.0)
 
 
 class DuplicateImage(BadSample):

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_engine.pool import Pool, ingest
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.manifest import ShardEntry
-from sam_train.data.records import Phase
+from sam_train.data.records import PhaseName
 from sam_train.data.shards import OnBad
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class Round:
     """One turn of the loop: how many new images, and how long the training after it."""
 
-    phase: Phase
+    phase: PhaseName
     images: int  # rounded up to whole shards
     max_steps: int
     revisit: bool = False  # also annotates the images of the earlier rounds again

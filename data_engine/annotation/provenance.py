@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sam_train.data.records import Phase, Prompt, Provenance
+from sam_train.data.records import PhaseName, Prompt, Provenance
 
 
 @dataclass(frozen=True)
 class Stamp:
     """What all masks of one phase in one round share."""
 
-    phase: Phase
+    phase: PhaseName
     round: int
     model_sha256: str | None
-    config_sha256: str
+    config_sha256: str | None
 
     def provenance(self, annotator: str, prompts: list[Prompt], *, seconds: float) -> Provenance:
         return {

@@ -8,7 +8,7 @@ from pathlib import Path
 from data_engine.annotation.task import Task
 from data_engine.phases.phase import Phase
 from data_engine.run_folder import write_json
-from sam_train.data.images import read_image
+from sam_train.data.images import check_recorded_size, read_image
 from sam_train.data.records import Annotation, Record, Sample
 from sam_train.data.shards import OnBad, read_shard, write_annotations
 
@@ -60,14 +60,9 @@ def annotate_shard(job: ShardJob, phase: Phase, on_bad: OnBad) -> dict:
 
 
 def task_of(sample: Sample, current: list[Annotation]) -> Task:
-    """The task of a sample; an image of another size than its record raises ValueError."""
+    """The task of a sample; an image of another size than its record is unreadable."""
     image = read_image(sample.image_bytes)
-    info = sample.record["image"]
-    if image.shape[:2] != (info["height"], info["width"]):
-        raise ValueError(
-            f"the image is {image.shape[1]} x {image.shape[0]} pixels, "
-            f"its record says {info['width']} x {info['height']}"
-        )
+    check_recorded_size(image.shape[:2], sample.record["image"])
     return Task(sample.key, image, current)
 
 

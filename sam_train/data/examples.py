@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
-from torch import Tensor
+from jaxtyping import Bool
 
 from sam_train.data.collate import Example
+from sam_train.data.images import check_recorded_size
 from sam_train.data.records import BadSample, InvalidRecord, Record, Sample
 from sam_train.data.transforms import (
     View,
@@ -25,10 +25,6 @@ from sam_train.data.transforms import (
 
 class NoObjects(BadSample):
     """An image without any mask that could be trained on."""
-
-
-class UnreadableImage(BadSample):
-    """An image that cannot be decoded, or has another size than its record says."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,8 @@ class ExampleMaker:
         info = sample.record["image"]
         view = self._choose_view((info["height"], info["width"]), rng)
         gt_masks, ids = self._choose_masks(sample.record, view, rng)
-        image = _decode(sample)
+        image = decode_image(sample.image_bytes)
+        check_recorded_size((image.shape[1], image.shape[2]), info)
         return {
             "key": sample.key,
             "image": view_image(image, view, self.image_size),
@@ -98,22 +95,6 @@ class ExampleMaker:
                 f"{self.mask_size} cells, masks over {self.max_mask_area:.0%} of the image aside."
             )
         return np.stack(masks), ids
-
-
-def _decode(sample: Sample) -> UInt8[Tensor, "3 H W"]:
-    """The image, which must have the size that its record says: masks would be off otherwise."""
-    try:
-        image = decode_image(sample.image_bytes)
-    except ValueError as error:
-        raise UnreadableImage(str(error)) from error
-    info = sample.record["image"]
-    _, height, width = image.shape
-    if (height, width) != (info["height"], info["width"]):
-        raise UnreadableImage(
-            f"The image is {width} x {height} pixels, its record says "
-            f"{info['width']} x {info['height']}."
-        )
-    return image
 
 
 def object_seed(seed: int, key: str, id: int) -> int:

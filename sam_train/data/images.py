@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from sam_train.data.records import BadSample
+from sam_train.data.records import BadSample, ImageInfo
 
 MIN_SIDE = 16
 MAX_PIXELS = 178_956_970  # what PIL itself takes to be an attack ("decompression bomb")
@@ -28,7 +28,7 @@ UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 
 
 class UnreadableImage(BadSample):
-    """A file that gives no image."""
+    """A file that gives no image, or one of another size than its record says."""
 
 
 @contextmanager
@@ -79,6 +79,15 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
     with open_image(source) as image:
         turned = orientation(image) >= 5
         return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def check_recorded_size(size: tuple[int, int], info: ImageInfo) -> None:
+    """Raises UnreadableImage unless an image has the (H, W) of its record: masks would be off."""
+    if size != (info["height"], info["width"]):
+        raise UnreadableImage(
+            f"The image is {size[1]} x {size[0]} pixels, its record says "
+            f"{info['width']} x {info['height']}."
+        )
 
 
 def orientation(image: Image.Image) -> int:

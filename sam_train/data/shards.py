@@ -12,7 +12,7 @@ from typing import BinaryIO
 from sam_train.data.durable import durable_file, file_sha256
 from sam_train.data.records import BadSample, Record, Sample, parse_record, validate_record
 
-OnBad = Callable[[str, str, Exception], None]
+OnBad = Callable[[str, str, Exception], None]  # of a shard or set, a key, and what is wrong
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 

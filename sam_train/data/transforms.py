@@ -66,7 +66,7 @@ def jittered_view(
 def decode_image(image_bytes: bytes) -> UInt8[Tensor, "3 H W"]:
     """Decodes an image to upright RGB; a whole JPEG takes the fast path.
 
-    Raises ValueError for what no decoder reads.
+    Raises UnreadableImage for what no decoder reads.
     """
     image = None
     if image_bytes.endswith(_END_OF_JPEG):  # OpenCV paints what a cut file lacks in grey

@@ -1,7 +1,7 @@
 """Which images and masks of a set are evaluated: all, or a sample that does not depend on order."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,7 @@ from jaxtyping import UInt8
 
 from sam_train.data.image_sets import ImageSet, LabeledImage
 from sam_train.data.records import Rle
-
-OnBad = Callable[[str, str, Exception], None]
+from sam_train.data.shards import OnBad
 
 
 @dataclass(frozen=True)

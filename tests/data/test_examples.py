@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sam_train.data.examples import ExampleMaker, NoObjects, UnreadableImage, object_seed
-from sam_train.data.images import encode_jpeg
+from sam_train.data.examples import ExampleMaker, NoObjects, object_seed
+from sam_train.data.images import UnreadableImage, encode_jpeg
 from sam_train.data.records import InvalidRecord, Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
 
