@@ -13,9 +13,7 @@ from sam_train.training.optim import CosineSchedule, Optimization, Progress, Ste
 
 
 def small_vit() -> Sam:
-    encoder = ImageEncoderViT(
-        64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16
-    )
+    encoder = ImageEncoderViT(64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16)
     return assemble(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
 
 
