@@ -33,9 +33,9 @@ def evaluate(cfg: DictConfig) -> None:
     image_sets = list(instantiate(cfg.suite.sets))
 
     # Imported here: a wrong config is told before torch is loaded.
+    from sam_train.data.durable import file_sha256
     from sam_train.evaluation.report import summary_lines
     from sam_train.evaluation.suite import evaluate_suite, load_sam
-    from sam_train.modeling.checkpoint import file_sha256
 
     output_dir = Path(cfg.output_dir)
     report = evaluate_suite(

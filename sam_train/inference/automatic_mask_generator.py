@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from sam_train.data.rle import Rle, decode_rle, encode_mask, rle_area, rle_runs
 from sam_train.inference.mask_filters import (
-    inclusive_boxes,
     remove_small_regions,
     stability_score,
     suppress_duplicates,
@@ -19,6 +18,7 @@ from sam_train.inference.mask_filters import (
 )
 from sam_train.inference.point_grid import build_layer_grids, check_point_grids, layer_crops
 from sam_train.inference.predictor import SamPredictor, check_image
+from sam_train.interaction.sampling import mask_boxes
 
 Box = tuple[int, int, int, int]  # XYXY
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
@@ -103,7 +103,7 @@ class SamAutomaticMaskGenerator:
         ]
         if len(crops) > 1:
             smaller_first = 1 / torch.tensor([box_area(c.crop_box) for c in candidates])
-            candidates = without_duplicates(candidates, smaller_first, self.crop_nms_thresh)
+            candidates = after_box_nms(candidates, smaller_first, self.crop_nms_thresh)
         if self.min_mask_region_area > 0:
             candidates = self._remove_small_regions(candidates)
         return [self._record(candidate) for candidate in candidates]
@@ -124,7 +124,7 @@ class SamAutomaticMaskGenerator:
         ]
         self.predictor.reset_image()
         scores = torch.tensor([candidate.predicted_iou for candidate in candidates])
-        return without_duplicates(candidates, scores, self.box_nms_thresh)
+        return after_box_nms(candidates, scores, self.box_nms_thresh)
 
     def _segment_points(
         self, points: Float[np.ndarray, "P 2"], crop_box: Box, original_size: tuple[int, int]
@@ -132,14 +132,14 @@ class SamAutomaticMaskGenerator:
         """The masks of points of the crop's frame that pass every filter on a single mask."""
         x0, y0, _, _ = crop_box
         mask_threshold = self.predictor.model.mask_threshold
-        low_res_logits, predicted_iou, points = self._confident_masks(points)
+        low_res_logits, iou_pred, points = self._confident_masks(points)
 
         step = self._masks_at_once()
         for chunk in (slice(i, i + step) for i in range(0, len(points), step)):
             mask_logits = self.predictor.upscale(low_res_logits[None, chunk])[0]  # (N, H, W)
             stability = stability_score(mask_logits, mask_threshold, self.stability_score_offset)
             masks = mask_logits > mask_threshold
-            boxes = inclusive_boxes(masks) + torch.tensor([x0, y0, x0, y0], device=masks.device)
+            boxes = mask_boxes(masks).long() + torch.tensor([x0, y0, x0, y0], device=masks.device)
 
             keep = ~touches_crop_edge(boxes, crop_box, original_size)
             if self.stability_score_thresh > 0:
@@ -147,7 +147,7 @@ class SamAutomaticMaskGenerator:
             for mask, box, iou, score, (x, y) in zip(
                 masks[keep].cpu().numpy(),
                 boxes[keep].tolist(),
-                predicted_iou[chunk][keep].tolist(),
+                iou_pred[chunk][keep].tolist(),
                 stability[keep].tolist(),
                 points[chunk][keep.cpu().numpy()].tolist(),
                 strict=True,
@@ -183,12 +183,12 @@ class SamAutomaticMaskGenerator:
         for candidate in candidates:
             mask, found = remove_small_regions(decode_rle(candidate.rle), self.min_mask_region_area)
             if found:
-                box = inclusive_boxes(torch.from_numpy(mask)[None])[0]
+                box = mask_boxes(torch.from_numpy(mask)[None])[0].long()
                 candidate = replace(candidate, rle=encode_mask(mask), box=tuple(box.tolist()))
             cleaned.append(candidate)
             untouched.append(float(not found))
         nms_thresh = max(self.box_nms_thresh, self.crop_nms_thresh)
-        return without_duplicates(cleaned, torch.tensor(untouched), nms_thresh)
+        return after_box_nms(cleaned, torch.tensor(untouched), nms_thresh)
 
     def _record(self, candidate: Candidate) -> dict[str, Any]:
         return {
@@ -202,7 +202,7 @@ class SamAutomaticMaskGenerator:
         }
 
 
-def without_duplicates(
+def after_box_nms(
     candidates: list[Candidate], scores: Float[Tensor, " N"], iou_threshold: float
 ) -> list[Candidate]:
     """What box NMS leaves, best score first."""

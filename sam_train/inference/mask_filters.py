@@ -24,22 +24,6 @@ def stability_score(
     return inner / outer
 
 
-def inclusive_boxes(masks: Bool[Tensor, "N H W"]) -> Int[Tensor, "N 4"]:
-    """The first and last column and row of each mask as XYXY: one pixel has no width.
-
-    This is SAM's convention, unlike COCO's. An empty mask gets zeros.
-    """
-    x0, x1 = _first_and_last(masks.any(dim=-2))
-    y0, y1 = _first_and_last(masks.any(dim=-1))
-    boxes = torch.stack([x0, y0, x1, y1], dim=-1)
-    return boxes * masks.flatten(1).any(dim=-1, keepdim=True)
-
-
-def _first_and_last(occupied: Bool[Tensor, "N L"]) -> tuple[Int[Tensor, " N"], Int[Tensor, " N"]]:
-    last = occupied.shape[-1] - 1 - occupied.flip(-1).byte().argmax(dim=-1)
-    return occupied.byte().argmax(dim=-1), last
-
-
 def touches_crop_edge(
     boxes: Int[Tensor, "N 4"], crop_box: tuple[int, int, int, int], original_size: tuple[int, int]
 ) -> Bool[Tensor, " N"]:

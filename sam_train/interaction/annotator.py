@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam_train.interaction.draws import mix_seeds, uniform
-from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
+from sam_train.interaction.prompts import Prompts, box_prompts, boxes_or_points, point_prompts
 from sam_train.interaction.sampling import (
     error_point,
     mask_boxes,
@@ -104,10 +104,7 @@ class TrainingAnnotator:
         by_point = point_prompts(to_input_frame(points, scale), seeds.new_ones(len(seeds)))
         by_box = box_prompts(to_input_frame(boxes, scale))
         is_box = uniform(seeds, FIRST_KIND) < self.box_probability
-        return Prompts(
-            torch.where(is_box[:, None, None], by_box.point_coords, by_point.point_coords),
-            torch.where(is_box[:, None], by_box.point_labels, by_point.point_labels),
-        )
+        return boxes_or_points(is_box, by_box, by_point)
 
     def _correction(
         self,

@@ -80,3 +80,11 @@ def box_prompts(boxes: Float[Tensor, "N 4"]) -> Prompts:
     """One XYXY box of the input frame for every object."""
     corners = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=boxes.device)
     return Prompts(boxes.reshape(-1, 2, 2), corners.expand(len(boxes), 2))
+
+
+def boxes_or_points(is_box: Bool[Tensor, " N"], boxes: Prompts, points: Prompts) -> Prompts:
+    """For each object its box or its point, as one batch."""
+    return Prompts(
+        torch.where(is_box[:, None, None], boxes.point_coords, points.point_coords),
+        torch.where(is_box[:, None], boxes.point_labels, points.point_labels),
+    )

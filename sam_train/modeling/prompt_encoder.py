@@ -6,10 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT
 from sam_train.modeling.layers import LayerNorm2d
-
-PADDING_LABEL = -1
-BOX_LABELS = (2, 3)  # the top-left and the bottom-right corner
 
 
 class PositionEmbeddingRandom(nn.Module):
@@ -96,12 +94,11 @@ class PromptEncoder(nn.Module):
             coords, labels = points
             if corners is None:
                 coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
-                labels = torch.cat(
-                    [labels, labels.new_full((len(labels), 1), PADDING_LABEL)], dim=1
-                )
+                labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
             sparse = self.embed_points(coords, labels)
         if corners is not None:
-            labels = torch.tensor(BOX_LABELS, device=corners.device).expand(len(corners), 2)
+            labels = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=corners.device)
+            labels = labels.expand(len(corners), 2)
             sparse = torch.cat([sparse, self.embed_points(corners, labels)], dim=1)
         if masks is None:
             return sparse, self.embed_no_mask(len(sparse))
@@ -119,7 +116,7 @@ class PromptEncoder(nn.Module):
         kinds = torch.cat(
             [self.not_a_point_embed.weight] + [e.weight for e in self.point_embeddings]
         )
-        is_point = (labels != PADDING_LABEL)[..., None]
+        is_point = (labels != PADDING)[..., None]
         return torch.where(is_point, position, 0) + kinds[labels.long() + 1]
 
     def embed_no_mask(self, count: int) -> Float[Tensor, "N C h w"]:

@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sam_train.interaction.prompts import FOREGROUND, Prompts, box_prompts, point_prompts
+from sam_train.interaction.prompts import (
+    FOREGROUND,
+    Prompts,
+    box_prompts,
+    boxes_or_points,
+    point_prompts,
+)
 from sam_train.interaction.sampling import to_input_frame
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
@@ -82,10 +88,7 @@ class WarmStart:
         click = to_input_frame(centre + (draw[:, 5:7] - 0.5) * radius, scale)
         box = to_input_frame(torch.cat([centre - radius, centre + radius], dim=1), scale)
         points, boxes = point_prompts(click, torch.full((count,), FOREGROUND)), box_prompts(box)
-        prompts = Prompts(
-            torch.where(is_box[:, None, None], boxes.point_coords, points.point_coords),
-            torch.where(is_box[:, None], boxes.point_labels, points.point_labels),
-        )
+        prompts = boxes_or_points(is_box, boxes, points)
         return prompts.to(sam.device), masks.to(sam.device)
 
 

@@ -6,12 +6,12 @@ from hypothesis.extra.numpy import arrays
 from segment_anything.utils import amg
 
 from sam_train.inference.mask_filters import (
-    inclusive_boxes,
     remove_small_regions,
     stability_score,
     suppress_duplicates,
     touches_crop_edge,
 )
+from sam_train.interaction.sampling import mask_boxes
 
 
 def test_stability_is_the_overlap_of_the_two_shifted_thresholds() -> None:
@@ -27,7 +27,7 @@ def test_a_mask_that_is_empty_at_both_thresholds_passes_no_filter() -> None:
 @given(arrays(bool, st.tuples(st.just(3), st.integers(1, 9), st.integers(1, 9))))
 def test_boxes_equal_the_official_ones(masks: np.ndarray) -> None:
     tensor = torch.from_numpy(masks)
-    assert torch.equal(inclusive_boxes(tensor), amg.batched_mask_to_box(tensor))
+    assert torch.equal(mask_boxes(tensor).long(), amg.batched_mask_to_box(tensor))
 
 
 def test_only_inner_edges_of_a_crop_drop_a_mask() -> None:
