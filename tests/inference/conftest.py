@@ -29,7 +29,7 @@ def sam() -> nn.Module:
     encoder = image_encoder.ImageEncoderViT(
         SIDE, 48, depth=2, num_heads=3, global_attn_indexes=(1,), out_chans=DIM
     )
-    sam = assemble(encoder, dim=DIM, depth=2, mlp_dim=128, dropout=0.0).eval()
+    sam = assemble(encoder, dim=DIM, depth=2, num_heads=8, mlp_dim=128, dropout=0.0).eval()
     with torch.no_grad():  # what starts at zero must matter too
         for parameter in sam.parameters():
             parameter += 0.05 * torch.randn_like(parameter)

@@ -25,7 +25,7 @@ def small_vit(image_size: int = 64, embed_dim: int = 32) -> Sam:
     encoder = ImageEncoderViT(
         image_size, embed_dim, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16
     )
-    sam = assemble(encoder, dim=16, depth=1, mlp_dim=32, dropout=0.0).eval()
+    sam = assemble(encoder, dim=16, depth=1, num_heads=8, mlp_dim=32, dropout=0.0).eval()
     with torch.no_grad():  # position tables start at zero
         for parameter in sam.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
