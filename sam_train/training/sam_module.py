@@ -17,8 +17,8 @@ from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
-from sam_train.training.ranks import average_gradients
 from sam_train.training.optim import Optimization, Progress
+from sam_train.training.ranks import average_gradients
 
 
 class SamModule(LightningModule):
