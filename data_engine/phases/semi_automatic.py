@@ -33,7 +33,7 @@ class SemiAutomatic(Phase):
     annotator: Annotator
     detector_training: DetectorTraining = field(default_factory=DetectorTraining)
     box_score_thresh: float = 0.5
-    pred_iou_thresh: float = 0.8
+    pred_iou_thresh: float = 0.75
     stability_score_thresh: float = 0.85
     stability_score_offset: float = 1.0
     duplicate_iou: float = 0.7
