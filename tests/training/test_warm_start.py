@@ -24,10 +24,11 @@ def iou_of_boxed_rectangles(sam: Sam) -> Tensor:
 
 
 def test_a_warm_start_raises_the_iou_on_drawn_shapes() -> None:
+    torch.manual_seed(3)
     sam = build_sam_tiny(image_size=64, dim=64)
     before = iou_of_boxed_rectangles(sam)
     WarmStart(steps=150, batch_size=16)(sam)
-    assert iou_of_boxed_rectangles(sam) > before + 0.02
+    assert iou_of_boxed_rectangles(sam) > before + 0.1
 
 
 def test_a_warm_start_leaves_the_image_encoder_as_it_is() -> None:
