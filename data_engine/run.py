@@ -7,7 +7,7 @@ python -m data_engine.run phase=fully_automatic pool=folder pool.path=DIR checkp
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import hydra
 from hydra.errors import InstantiationException
@@ -17,6 +17,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 if TYPE_CHECKING:
     from sam_train.modeling.sam import Sam
+
+# Of the keys that are no constructor's argument.
+TYPES = {
+    "seed": int,
+    "threads": int | None,
+    "images_per_shard": int,
+    "continue_weights": bool,
+    "checkpoint": str | None,
+    "masks_from": str | None,
+}
 
 
 @hydra.main(config_path="../configs", config_name="engine", version_base="1.3")
@@ -36,10 +46,17 @@ def run(cfg: DictConfig) -> None:
     config: Any = OmegaConf.to_container(cfg)
     command = shlex.join(["python", "-m", "data_engine.run", *sys.argv[1:]])
 
-    # Imported here: a wrong config is told before torch is loaded.
+    # Imported here: a missing value is told before torch is loaded.
+    from data_engine.rounds import Round
     from data_engine.run_folder import claim, locked
+    from sam_train.config_types import check_types, check_values
     from sam_train.threads import set_threads
 
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(values, TYPES)
+    check_types(values)
+    for number, turn in enumerate(values["rounds"]):
+        check_values(turn, get_type_hints(Round), f"rounds.{number}")
     set_threads(cfg.threads)
     with locked(Path(cfg.output_dir)):
         config_sha256 = claim(Path(cfg.output_dir), config, command)

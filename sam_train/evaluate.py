@@ -30,13 +30,14 @@ def evaluate(cfg: DictConfig) -> None:
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{missing[0]} is not given; add {missing[0]}=...")
     checkpoint = checkpoint_file(cfg)
-    image_sets = list(instantiate(cfg.suite.sets))
-
-    # Imported here: a wrong config is told before torch is loaded.
+    # Imported here: a missing checkpoint is told before torch is loaded.
+    from sam_train.config_types import check_types
     from sam_train.data.durable import file_sha256
     from sam_train.evaluation.report import summary_lines
     from sam_train.evaluation.suite import evaluate_suite, load_sam
 
+    check_types(OmegaConf.to_container(cfg, resolve=True))
+    image_sets = list(instantiate(cfg.suite.sets))
     output_dir = Path(cfg.output_dir)
     report = evaluate_suite(
         load_sam(checkpoint, model=cfg.model, device=cfg.device),

@@ -5,12 +5,21 @@ python -m sam_train.train dataset=DIR
 
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+# Of the keys that are no constructor's argument.
+TYPES = {
+    "version": int | Literal["latest"],
+    "max_steps": int,
+    "seed": int,
+    "threads": int | None,
+}
 
 
 @hydra.main(config_path="../configs", config_name="train", version_base="1.3")
@@ -34,9 +43,13 @@ def train(cfg: DictConfig) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, output_dir / "config.yaml")
 
-    # Imported here: a wrong config is told before torch is loaded.
+    # Imported here: a missing dataset is told before torch is loaded.
+    from sam_train.config_types import check_types, check_values
     from sam_train.threads import set_threads
 
+    values: Any = OmegaConf.to_container(cfg)
+    check_values(values, TYPES)
+    check_types(values)
     set_threads(cfg.threads)
     fit = instantiate(cfg.fit, _convert_="all")
     fit(
