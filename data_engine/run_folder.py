@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,21 +29,33 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process. The system releases it when the process dies."""
+def locked(folder: Path, *, patience_s: float = 5.0) -> Iterator[None]:
+    """Holds the folder for this process. The system releases it when the process dies.
+
+    The processes that a killed run had forked hold it a moment longer, hence the patience.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another run is working in {folder}: wait for it, end it, or choose another "
-                "output_dir"
-            ) from None
+        deadline = time.monotonic() + patience_s
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f"another run is working in {folder}: wait for it, end it, or choose another "
+                    "output_dir"
+                )
+            time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """A run folder belongs to one process and one config."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,16 @@ def test_two_runs_on_one_folder_are_refused(tmp_path: Path) -> None:
     with (
         locked(tmp_path),
         pytest.raises(ValueError, match="another run is working in"),
-        locked(tmp_path),
+        locked(tmp_path, patience_s=0.0),
     ):
+        pass
+
+
+def test_a_folder_is_waited_for_while_a_killed_run_winds_up(tmp_path: Path) -> None:
+    first = locked(tmp_path)
+    first.__enter__()
+    threading.Timer(0.2, first.__exit__, (None, None, None)).start()
+    with locked(tmp_path, patience_s=5.0):
         pass
 
 
