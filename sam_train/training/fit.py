@@ -50,6 +50,10 @@ class Fit:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)  # no banner every round
         seed_everything(seed, workers=True, verbose=False)
+        data = self.data(
+            dataset=dataset_root, version=version, bad_samples=output_dir / "bad_samples.jsonl"
+        )
+        data.setup("fit")  # a dataset that cannot be used is told before the warm start
         last = output_dir / "checkpoints" / "last.ckpt"
         if last.exists():
             set_aside(output_dir / "metrics.csv")
@@ -63,9 +67,7 @@ class Fit:
         )
         trainer.fit(
             self.module(sam.train()),
-            datamodule=self.data(
-                dataset=dataset_root, version=version, bad_samples=output_dir / "bad_samples.jsonl"
-            ),
+            datamodule=data,
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )

@@ -156,3 +156,12 @@ def test_a_resumed_run_gets_no_second_warm_start(run) -> None:
         run(small_sam(), callback=PowerCut(), warm_start=started.append)
     run(small_sam(), warm_start=started.append)
     assert len(started) == 1
+
+
+def test_a_dataset_without_a_version_is_told_before_the_warm_start(run, dataset: Path) -> None:
+    started: list[Sam] = []
+    for manifest in (dataset / "manifests").iterdir():
+        manifest.unlink()
+    with pytest.raises((ValueError, OSError), match="is no dataset"):
+        run(small_sam(), warm_start=started.append)
+    assert started == []
