@@ -63,7 +63,7 @@ class PhaseRun:
     def _require_known_masks(self, jobs: Sequence[ShardJob]) -> None:
         """Tells early when there is nothing that the simulated annotator could answer from."""
         keys = (sample.key for job in jobs for sample in read_shard(job.images, on_bad=pass_over))
-        if any(self.known_masks(key) for key in keys):
+        if any(map(self._has_known_masks, keys)):
             return
         if self.stamp.phase == "assisted_manual":
             raise ValueError(
@@ -74,6 +74,13 @@ class PhaseRun:
             f"{self.name}: the pool has no known masks, so the simulated annotator adds and "
             "removes nothing; annotator=none says so"
         )
+
+    def _has_known_masks(self, key: str) -> bool:
+        """Masks that cannot be read are there; the work on their image lists them."""
+        try:
+            return bool(self.known_masks(key))
+        except (ValueError, OSError):
+            return True
 
     def _annotate(self, phase: Phase, pending: list[ShardJob], *, total: int) -> None:
         started, before = time.monotonic(), total - len(pending)

@@ -31,8 +31,8 @@ class ShardJob:
 def annotate_shard(job: ShardJob, phase: Phase, on_bad: OnBad) -> dict:
     """Annotates every image of one shard and writes the layer, then the stats.
 
-    A shard that is interrupted is redone from its start. An image that cannot be read goes to
-    `on_bad` and stays in the layer with the masks that it had.
+    A shard that is interrupted is redone from its start. An image that cannot be read, or
+    whose known masks cannot, goes to `on_bad` and stays in the layer with the masks that it had.
     """
     counts: Counter[str] = Counter()
 
@@ -41,12 +41,11 @@ def annotate_shard(job: ShardJob, phase: Phase, on_bad: OnBad) -> dict:
         for sample in read_shard(job.images, on_bad=on_bad):
             annotations = current.get(sample.key, [])
             try:
-                task = task_of(sample, annotations)
+                annotated = phase.annotate(task_of(sample, annotations))
             except (ValueError, OSError) as error:
                 counts["bad"] += 1
                 on_bad(str(job.images), sample.key, error)
             else:
-                annotated = phase.annotate(task)
                 annotations = annotated.annotations
                 counts.update(annotated.counts)
             counts["images"] += 1

@@ -161,3 +161,21 @@ def test_a_bad_image_is_listed_and_keeps_its_place(
     assert job.done and read_json(job.stats)["bad"] == 1
     assert '"key": "broken"' in (tmp_path / "bad_samples.jsonl").read_text()
     assert layer["broken"] == [] != layer[samples[1].key]
+
+
+def test_known_masks_that_cannot_be_read_spoil_their_image_alone(
+    samples: list[Sample], phases: Phases, predictor: TaskPredictor, stamp: Stamp, tmp_path: Path
+) -> None:
+    def partly_broken(key: str) -> list[Rle]:
+        if key == samples[0].key:
+            raise ValueError("the mask is of another size than its image")
+        return known(samples[1])
+
+    write_shard(tmp_path / "images.tar", samples[:2])
+    job = ShardJob(tmp_path / "images.tar", None, tmp_path / "layer.tar", tmp_path / "a.stats.json")
+    annotator = SimulatedAnnotator(predictor, stamp, partly_broken)
+    phase = phases["assisted_manual"](predictor, stamp, annotator)
+    stats = annotate_shard(job, phase, BadSampleLog(tmp_path / "bad_samples.jsonl"))
+
+    assert stats["bad"] == 1 and stats["images"] == 2
+    assert "another size" in (tmp_path / "bad_samples.jsonl").read_text()
