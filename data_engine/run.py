@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import hydra
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+
+from sam_train.command_line import one_sentence_errors
 
 if TYPE_CHECKING:
     from sam_train.modeling.sam import Sam
@@ -31,12 +31,8 @@ TYPES = {
 
 @hydra.main(config_path="../configs", config_name="engine", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    try:
+    with one_sentence_errors("data-engine"):
         run(cfg)
-    except InstantiationException as error:
-        sys.exit(f"data-engine: {error.__cause__ or error}")
-    except (ValueError, OSError, OmegaConfBaseException) as error:
-        sys.exit(f"data-engine: {str(error).splitlines()[0]}")
 
 
 def run(cfg: DictConfig) -> None:

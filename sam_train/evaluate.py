@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+
+from sam_train.command_line import one_sentence_errors
 
 
 @hydra.main(config_path="../configs", config_name="evaluate", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    try:
+    with one_sentence_errors("evaluate"):
         evaluate(cfg)
-    except InstantiationException as error:
-        sys.exit(f"evaluate: {error.__cause__ or error}")
-    except (ValueError, OSError, OmegaConfBaseException) as error:
-        sys.exit(f"evaluate: {str(error).splitlines()[0]}")
 
 
 def evaluate(cfg: DictConfig) -> None:

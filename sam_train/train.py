@@ -3,15 +3,14 @@
 python -m sam_train.train dataset=DIR
 """
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import hydra
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+
+from sam_train.command_line import one_sentence_errors
 
 # Of the keys that are no constructor's argument.
 TYPES = {
@@ -24,12 +23,8 @@ TYPES = {
 
 @hydra.main(config_path="../configs", config_name="train", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    try:
+    with one_sentence_errors("train"):
         train(cfg)
-    except InstantiationException as error:
-        sys.exit(f"train: {error.__cause__ or error}")
-    except (ValueError, OSError, OmegaConfBaseException) as error:
-        sys.exit(f"train: {str(error).splitlines()[0]}")
 
 
 def train(cfg: DictConfig) -> None:

@@ -15,12 +15,16 @@ from sam_train.interaction.sampling import (
     to_input_frame,
 )
 
-FIRST_KIND, FIRST_POINT, BOX_NOISE, CORRECTION = range(4)  # streams of random draws
+FIRST_KIND, FIRST_POINT, BOX_NOISE, CORRECTION, NUM_CORRECTIONS = range(
+    5
+)  # streams of random draws
 
 
 class TrainingAnnotator:
     """Draws prompts for known masks; a pure function of the objects' seeds.
 
+    Each step plays `num_corrections` rounds after the first, or as many as it draws between
+    `fewest_corrections` and that: fewer rounds leave time for more images.
     `box_noise_max` is in pixels of a 1024-pixel frame and shrinks with the input (the paper
     does not say which frame it means). `mask_feedback` off leaves out the mask prompts.
     """
@@ -29,6 +33,7 @@ class TrainingAnnotator:
         self,
         *,
         num_corrections: int = 8,
+        fewest_corrections: int | None = None,
         rounds_without_point: int = 2,
         box_probability: float = 0.5,
         box_noise_std: float = 0.1,
@@ -36,6 +41,14 @@ class TrainingAnnotator:
         mask_feedback: bool = True,
     ) -> None:
         self.num_corrections = num_corrections
+        self.fewest_corrections = (
+            num_corrections if fewest_corrections is None else fewest_corrections
+        )
+        if not 0 <= self.fewest_corrections <= num_corrections:
+            raise ValueError(
+                f"fewest_corrections is {fewest_corrections}; it must be from 0 to "
+                f"num_corrections, {num_corrections}"
+            )
         self.rounds_without_point = rounds_without_point
         self.box_probability = box_probability
         self.box_noise_std = box_noise_std
@@ -76,10 +89,13 @@ class TrainingAnnotator:
         others lie at random places among the corrections. It depends on `seed` alone, so all
         ranks play the same rounds.
         """
-        corrections = [True] * self.num_corrections
+        seeds = torch.tensor([seed])
+        choices = self.num_corrections - self.fewest_corrections + 1
+        drawn = int(uniform(mix_seeds(seeds, NUM_CORRECTIONS), 0).item() * choices)
+        corrections = [True] * (self.fewest_corrections + drawn)
         extra, last = max(self.rounds_without_point - 1, 0), min(self.rounds_without_point, 1)
         for number in range(extra):
-            draw = uniform(torch.tensor([seed]), number).item()
+            draw = uniform(seeds, number).item()
             corrections.insert(int(draw * (len(corrections) + 1)), False)
         return [True, *corrections, *[False] * last]
 

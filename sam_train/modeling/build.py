@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from sam_train.modeling.image_encoder import ImageEncoderPyramid, ImageEncoderViT
+from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
 from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
 from sam_train.modeling.sam import Sam
@@ -54,7 +55,6 @@ def build_sam_tiny(
     checkpoint: str | Path | None = None,
     *,
     image_size: int = 256,
-    stride: int = 16,
     dim: int = 128,
     drop_path_rate: float = 0.0,
     dropout: float = 0.0,
@@ -66,18 +66,32 @@ def build_sam_tiny(
         image_size,
         "resnet18d",
         out_chans=dim,
-        stride=stride,
         channels=(32, 64, 128, 256),
         drop_path_rate=drop_path_rate,
     )
-    sam = assemble(image_encoder, dim=dim, depth=2, num_heads=2, mlp_dim=4 * dim, dropout=dropout)
+    sam = assemble(
+        image_encoder,
+        dim=dim,
+        depth=2,
+        num_heads=4,
+        mlp_dim=4 * dim,
+        dropout=dropout,
+        draws_prompts=True,
+    )
     sam.start_from_positions()
-    options = {"image_size": image_size, "stride": stride, "dim": dim}
+    options = {"image_size": image_size, "dim": dim}
     return load_weights(sam, checkpoint, recipe=("tiny", options))
 
 
 def assemble(
-    image_encoder: nn.Module, *, dim: int, depth: int, num_heads: int, mlp_dim: int, dropout: float
+    image_encoder: nn.Module,
+    *,
+    dim: int,
+    depth: int,
+    num_heads: int,
+    mlp_dim: int,
+    dropout: float,
+    draws_prompts: bool = False,
 ) -> Sam:
     """Puts SAM's prompt encoder and decoder of width `dim` on an image encoder."""
     grid = (image_encoder.embedding_size, image_encoder.embedding_size)
@@ -89,6 +103,7 @@ def assemble(
         image_embedding_size=grid,
         input_image_size=(image_encoder.img_size, image_encoder.img_size),
         mask_in_chans=16,
+        draws_prompts=draws_prompts,
     )
     mask_decoder = MaskDecoder(transformer_dim=dim, transformer=transformer)
     return Sam(image_encoder, prompt_encoder, mask_decoder)

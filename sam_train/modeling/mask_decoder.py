@@ -48,7 +48,7 @@ class MaskDecoder(nn.Module):
 
     def forward(
         self,
-        image_embeddings: Float[Tensor, "1 C h w"],
+        image_embeddings: Float[Tensor, "1 embedding h w"],
         image_pe: Float[Tensor, "1 C h w"],
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
         dense_prompt_embeddings: Float[Tensor, "N C h w"],
@@ -63,41 +63,58 @@ class MaskDecoder(nn.Module):
 
     def predict_masks(
         self,
-        image_embeddings: Float[Tensor, "#N C h w"],
+        image_embeddings: Float[Tensor, "#N embedding h w"],
         image_pe: Float[Tensor, "1 C h w"],
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
         dense_prompt_embeddings: Float[Tensor, "N C h w"],
     ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
-        """All candidates of every prompt; one image embedding for all, or one for each prompt."""
+        """All candidates of every prompt; one image embedding for all, or one for each prompt.
+
+        Channels of the embedding beyond C are its details (`ImageEncoderPyramid`).
+        """
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat(
             [output_tokens.expand(len(sparse_prompt_embeddings), -1, -1), sparse_prompt_embeddings],
             dim=1,
         )
-        source = image_embeddings + dense_prompt_embeddings
+        content, details = image_embeddings.tensor_split([self.transformer_dim], dim=1)
+        source = content + dense_prompt_embeddings
         tokens, source_tokens = self.transformer(source, image_pe, tokens)
         iou_token, mask_tokens = tokens[:, 0], tokens[:, 1 : 1 + self.num_mask_tokens]
 
         weights = torch.stack(
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=2
         )  # (N, C / 8, 4)
-        logits = self.upscale(source_tokens) @ weights  # (N, hw * 16, 4)
+        logits = self.upscale(source_tokens, details) @ weights  # (N, hw * 16, 4)
         height, width = source.shape[-2:]
         return unfold_quarters(logits, height, width), self.iou_prediction_head(iou_token)
 
-    def upscale(self, source_tokens: Float[Tensor, "N HW C"]) -> Float[Tensor, "N pixels D"]:
+    def upscale(
+        self, source_tokens: Float[Tensor, "N HW C"], details: Float[Tensor, "#N details h w"]
+    ) -> Float[Tensor, "N pixels D"]:
         """`output_upscaling` as matrix products: kernel and stride are equal, so cells do not mix.
 
         The channels stay last, which makes the layer norm and the following product with the
         hypernetworks' weights contiguous. The order of pixels is cell, quarter, quarter of it.
+        Details are added as SAM 2 does: those of stride 8 before the norm, of stride 4 last.
         """
         first, norm, act, second, last_act = self.output_upscaling
-        x = act(
-            F.layer_norm(
-                quarter(source_tokens, first), norm.weight.shape, norm.weight, norm.bias, norm.eps
-            )
-        )
-        return last_act(quarter(x, second))
+        x = quarter(source_tokens, first)
+        halves, quarters = split_details(details.to(x.dtype), self.transformer_dim)
+        x = F.layer_norm(x + halves, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        x = act(x)
+        return last_act(quarter(x, second) + quarters)
+
+
+def split_details(
+    details: Float[Tensor, "N D h w"], dim: int
+) -> tuple[Tensor | float, Tensor | float]:
+    """Details of 4 and of 16 pixels to a cell, (N, 4 hw, C / 4) and (N, 16 hw, C / 8); or zeros."""
+    if not details.shape[1]:
+        return 0.0, 0.0
+    cells = details.flatten(2).transpose(1, 2)  # (N, hw, 3 C)
+    halves, quarters = cells.split([dim, 2 * dim], dim=-1)
+    return halves.reshape(len(cells), -1, dim // 4), quarters.reshape(len(cells), -1, dim // 8)
 
 
 def quarter(

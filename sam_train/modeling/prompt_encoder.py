@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT
 from sam_train.modeling.layers import LayerNorm2d
+from sam_train.modeling.prompt_maps import PromptMaps, draw_prompts
 
 
 class PositionEmbeddingRandom(nn.Module):
@@ -50,7 +51,9 @@ class PromptEncoder(nn.Module):
         image_embedding_size: tuple[int, int],
         input_image_size: tuple[int, int],
         mask_in_chans: int,
+        draws_prompts: bool = False,
     ) -> None:
+        """`draws_prompts` adds points and boxes to the dense embedding, drawn as maps."""
         super().__init__()
         self.embed_dim = embed_dim
         self.image_embedding_size = image_embedding_size
@@ -70,6 +73,7 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(mask_in_chans, embed_dim, kernel_size=1),
         )
         self.no_mask_embed = nn.Embedding(1, embed_dim)
+        self.prompt_maps = PromptMaps(embed_dim, cell=4) if draws_prompts else None
 
     def get_dense_pe(self) -> Float[Tensor, "1 C h w"]:
         """The positional code of every cell of the image embedding."""
@@ -86,23 +90,26 @@ class PromptEncoder(nn.Module):
         Coordinates are pixels of the padded input frame, boxes XYXY, masks low-resolution
         logits. Points without boxes get one padding point.
         """
-        corners = None if boxes is None else boxes.reshape(-1, 2, 2)
-        sparse = self.no_mask_embed.weight.new_empty(
-            _batch_size(points, boxes, masks), 0, self.embed_dim
-        )
+        coords, labels = self._list_points(points, boxes, masks)
+        dense = self.embed_no_mask(len(coords)) if masks is None else self.mask_downscaling(masks)
+        return self.embed_points(coords, labels), self.add_maps(dense, coords, labels)
+
+    def _list_points(
+        self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
+    ) -> tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]]:
+        """The points, or a padding point beside them, then the corners of the box."""
+        coords = self.no_mask_embed.weight.new_empty(_batch_size(points, boxes, masks), 0, 2)
+        labels = coords.new_empty(coords.shape[:2], dtype=torch.int64)
         if points is not None:
             coords, labels = points
-            if corners is None:
+            if boxes is None:
                 coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
                 labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
-            sparse = self.embed_points(coords, labels)
-        if corners is not None:
-            labels = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=corners.device)
-            labels = labels.expand(len(corners), 2)
-            sparse = torch.cat([sparse, self.embed_points(corners, labels)], dim=1)
-        if masks is None:
-            return sparse, self.embed_no_mask(len(sparse))
-        return sparse, self.mask_downscaling(masks)
+        if boxes is not None:
+            corners = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=boxes.device)
+            coords = torch.cat([coords, boxes.reshape(-1, 2, 2)], dim=1)
+            labels = torch.cat([labels, corners.expand(len(boxes), 2)], dim=1)
+        return coords, labels
 
     def embed_points(
         self, coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"]
@@ -130,6 +137,19 @@ class PromptEncoder(nn.Module):
         """Embeds mask prompts where there is one and the no-mask embedding elsewhere."""
         dense = self.mask_downscaling(masks)
         return torch.where(has_mask[:, None, None, None], dense, self.embed_no_mask(len(masks)))
+
+    def add_maps(
+        self,
+        dense: Float[Tensor, "N C h w"],
+        coords: Float[Tensor, "N P 2"],
+        labels: Int[Tensor, "N P"],
+    ) -> Float[Tensor, "N C h w"]:
+        """Adds points and boxes as maps, in a model that draws its prompts."""
+        if self.prompt_maps is None:
+            return dense
+        height, width = self.input_image_size
+        shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
+        return dense + self.prompt_maps(draw_prompts(shares, labels, self.mask_input_size[0]))
 
 
 def _batch_size(points: tuple | None, boxes: Tensor | None, masks: Tensor | None) -> int:

@@ -63,7 +63,10 @@ class Sam(nn.Module):
     def encode(
         self, images: UInt8[Tensor, "B 3 S S"], input_sizes: Int[Tensor, "B 2"]
     ) -> Float[Tensor, "B C h w"]:
-        """Embeds images of the padded input frame; the padding gets the mean colour, as in SAM."""
+        """Embeds images of the padded input frame; the padding gets the mean colour, as in SAM.
+
+        An encoder may give details in channels beyond the decoder's width (`MaskDecoder`).
+        """
         x = (images - self.pixel_mean) / self.pixel_std
         y, x_axis = (torch.arange(n, device=images.device) for n in images.shape[-2:])
         inside = (y[:, None] < input_sizes[:, 0, None, None]) & (
@@ -84,9 +87,9 @@ class Sam(nn.Module):
             dense = encoder.embed_no_mask(len(sparse))
         else:
             dense = encoder.embed_masks(prompts.mask_inputs, prompts.has_mask)
-        return self.mask_decoder.predict_masks(
-            image_embeddings[image_index], encoder.get_dense_pe(), sparse, dense
-        )
+        dense = encoder.add_maps(dense, prompts.point_coords, prompts.point_labels)
+        embeddings = image_embeddings.index_select(0, image_index)  # a fifth of the time of [...]
+        return self.mask_decoder.predict_masks(embeddings, encoder.get_dense_pe(), sparse, dense)
 
     def preprocess(self, x: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 S S"]:
         """Normalises the colours, then pads with zeros at the bottom and the right."""

@@ -24,7 +24,7 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import save_model
 from sam_train.modeling.sam import Sam
 
-TINY: dict[str, Any] = {"image_size": 64, "stride": 16, "dim": 32}
+TINY: dict[str, Any] = {"image_size": 64, "dim": 32}
 
 
 def save_unchanged(sam: Sam, *, output_dir: Path, **_: Any) -> None:

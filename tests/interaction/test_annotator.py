@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import Tensor
 
@@ -68,6 +69,20 @@ def test_rounds_can_be_left_out() -> None:
     assert plan == [True, True, True]
     assert TrainingAnnotator(num_corrections=0, rounds_without_point=1).plan(0) == [True, False]
     assert TrainingAnnotator(num_corrections=0, rounds_without_point=0).plan(0) == [True]
+
+
+def test_the_number_of_corrections_can_be_drawn_for_each_step() -> None:
+    annotator = TrainingAnnotator(
+        num_corrections=2, fewest_corrections=0, rounds_without_point=0, box_probability=0.0
+    )
+    lengths = torch.tensor([len(annotator.plan(seed)) for seed in range(900)]).bincount()
+    assert lengths[0] == 0
+    assert ((lengths[1:] - 300).square() / 300).sum() < 13.8  # 2 degrees, p = 0.001
+
+
+def test_more_fewest_corrections_than_corrections_are_refused() -> None:
+    with pytest.raises(ValueError, match="fewest_corrections is 3; it must be from 0 to .* 2"):
+        TrainingAnnotator(num_corrections=2, fewest_corrections=3)
 
 
 def test_a_first_point_lies_in_the_mask_and_is_foreground() -> None:

@@ -23,7 +23,7 @@ def test_the_default_model_is_vit_h() -> None:
     ("name", "options"),
     [
         ("tiny", {"image_size": 64}),
-        ("tiny", {"image_size": 96, "stride": 8, "dim": 32}),
+        ("tiny", {"image_size": 96, "dim": 32}),
         ("vit_b", {"image_size": 512, "decoder_depth": 3}),
     ],
 )
@@ -37,16 +37,14 @@ def test_the_recipe_builds_the_model_again(name: str, options: dict[str, Any]) -
     assert shapes(again) == shapes(sam)
 
 
-@pytest.mark.parametrize("stride", [8, 16, 32])
-def test_low_res_logits_have_four_times_the_side_of_the_embedding(stride: int) -> None:
-    sam = build_sam_tiny(image_size=64, stride=stride, dim=32).requires_grad_(False)
+def test_low_res_logits_have_four_times_the_side_of_the_embedding() -> None:
+    sam = build_sam_tiny(image_size=64, dim=32).requires_grad_(False)
     images, sizes = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.tensor([[64, 64]])
     prompts = point_prompts(torch.tensor([[9.0, 9.0]]), torch.tensor([1]))
     logits, iou_pred = sam.decode(sam.encode(images, sizes), prompts, torch.tensor([0]))
-    side = 4 * 64 // stride
-    assert logits.shape == (1, 4, side, side)
+    assert logits.shape == (1, 4, 16, 16)
     assert iou_pred.shape == (1, 4)
-    assert sam.prompt_encoder.mask_input_size == (side, side)
+    assert sam.prompt_encoder.mask_input_size == (16, 16)
 
 
 def test_image_sizes_that_no_grid_fits_are_refused() -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
 from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.image_encoder_pyramid import fold
 from sam_train.modeling.mask_decoder import unfold_quarters
 from sam_train.modeling.sam import Sam
 
@@ -141,9 +142,19 @@ def test_a_point_and_the_cell_that_it_is_in_the_centre_of_have_one_code(sam: Sam
 
 def test_upscaling_as_matrix_products_equals_the_layers_themselves(sam: Sam) -> None:
     source = torch.randn(2, 128, 3, 5)
-    ours = sam.mask_decoder.upscale(source.flatten(2).transpose(1, 2))
+    ours = sam.mask_decoder.upscale(source.flatten(2).transpose(1, 2), source[:, :0])
     expected = sam.mask_decoder.output_upscaling(source)
     torch.testing.assert_close(unfold_quarters(ours, 3, 5), expected, rtol=0, atol=1e-5)
+
+
+def test_details_are_added_before_the_norm_and_before_the_last_activation(sam: Sam) -> None:
+    """As SAM 2 does: act2(dc2(act1(ln1(dc1(source) + s1))) + s0)."""
+    source, s1, s0 = (torch.randn(2, c, s, s) for c, s in ((128, 3), (32, 6), (16, 12)))
+    details = torch.cat([fold(s1), fold(fold(s0))], dim=1)
+    ours = sam.mask_decoder.upscale(source.flatten(2).transpose(1, 2), details)
+    first, norm, act, second, last_act = sam.mask_decoder.output_upscaling
+    expected = last_act(second(act(norm(first(source) + s1))) + s0)
+    torch.testing.assert_close(unfold_quarters(ours, 3, 3), expected, rtol=0, atol=1e-5)
 
 
 def test_logits_are_linear_in_the_hypernetworks_weights(sam: Sam) -> None:

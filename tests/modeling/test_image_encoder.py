@@ -3,15 +3,15 @@ import torch
 from torch import Tensor
 
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderPyramid, ImageEncoderViT
+from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid, fold
 from sam_train.modeling.layers import LayerNorm2d
+from sam_train.modeling.mask_decoder import split_details, unfold_quarters
 from sam_train.modeling.sam import Sam
 
 
-def small_pyramid(stride: int) -> ImageEncoderPyramid:
-    return ImageEncoderPyramid(
-        64, "resnet18d", out_chans=16, stride=stride, channels=(8, 8, 8, 8)
-    ).eval()
+def small_pyramid() -> ImageEncoderPyramid:
+    return ImageEncoderPyramid(64, "resnet18d", out_chans=16, channels=(8, 8, 8, 8)).eval()
 
 
 def small_vit() -> ImageEncoderViT:
@@ -28,28 +28,39 @@ def draw_images(count: int) -> Tensor:
     return torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("stride", [4, 8, 16, 32])
-def test_a_pyramid_gathers_all_levels_at_one_stride(stride: int) -> None:
-    encoder = small_pyramid(stride)
+def test_a_pyramid_gathers_all_levels_at_one_stride() -> None:
+    encoder = small_pyramid()
+    for conv in (encoder.detail.conv_s0, encoder.detail.conv_s1):
+        torch.nn.init.normal_(conv.weight)
     embedding = encoder(torch.randn(2, 3, 64, 64))
-    assert embedding.shape == (2, 16, 64 // stride, 64 // stride)
-    assert encoder.embedding_size == 64 // stride
+    assert embedding.shape == (2, 16 + 3 * 16, 4, 4)
     embedding.square().sum().backward()
     assert all(parameter.grad is not None for parameter in encoder.parameters())
 
 
-def test_finer_levels_keep_their_detail_in_channels() -> None:
-    # Of the levels at strides 2, 4, 8, 16 and 32 the first three are folded 8, 4 and 2 times.
-    laterals = small_pyramid(16).laterals
-    channels = [level * fold**2 for level, fold in ((64, 8), (8, 4), (8, 2), (8, 1), (8, 1))]
-    assert [lateral.in_channels for lateral in laterals] == channels
+def test_a_pyramid_starts_without_details() -> None:
+    assert not small_pyramid()(torch.randn(1, 3, 64, 64))[:, 16:].any()
+
+
+def test_folded_details_reach_the_pixels_that_they_were_made_for() -> None:
+    s1, s0 = torch.randn(2, 4, 8, 8), torch.randn(2, 2, 16, 16)  # of a 4 x 4 grid, C = 16
+    halves, quarters = split_details(torch.cat([fold(s1), fold(fold(s0))], dim=1), dim=16)
+    assert torch.equal(unfold_quarters(quarters, 4, 4), s0)
+    assert torch.equal(halves[1, 6 * 4 + 2], s1[1, :, 3, 4])  # cell 6: row 1, column 2
+
+
+def test_every_pixel_of_a_finer_level_reaches_its_cell() -> None:
+    # Levels at strides 2, 4, 8, 16 and 32: the first three are read 8, 4 and 2 pixels a side.
+    laterals = small_pyramid().laterals
+    assert [lateral.kernel_size[0] for lateral in laterals] == [8, 4, 2, 1, 1]
+    assert [lateral.stride for lateral in laterals] == [lat.kernel_size for lat in laterals]
 
 
 def test_the_position_embedding_is_added_to_what_convolutions_see() -> None:
-    encoder, image = small_pyramid(16), torch.randn(1, 3, 64, 64)
-    before = encoder(image)
+    encoder, image = small_pyramid(), torch.randn(1, 3, 64, 64)
+    before = encoder(image)[:, :16]
     encoder.pos_embed.data.normal_()
-    torch.testing.assert_close(encoder(image), before + encoder.pos_embed)
+    torch.testing.assert_close(encoder(image)[:, :16], before + encoder.pos_embed)
 
 
 def test_a_vit_has_one_cell_for_each_patch_of_16_pixels() -> None:
@@ -66,7 +77,7 @@ def test_the_layers_of_a_vit_are_embedding_blocks_and_neck() -> None:
 
 
 def test_a_pyramid_is_one_layer() -> None:
-    encoder = small_pyramid(16)
+    encoder = small_pyramid()
     assert {encoder.layer_of(name) for name, _ in encoder.named_parameters()} == {1}
     assert encoder.num_layers == 0
 

@@ -2,7 +2,8 @@ import torch
 from torch import Tensor
 
 from sam_train.interaction.prompts import box_prompts
-from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.build import assemble, build_sam_tiny
+from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import mask_iou
 from sam_train.training.warm_start import WarmStart, noise_embeddings
@@ -27,8 +28,16 @@ def test_a_warm_start_raises_the_iou_on_drawn_shapes() -> None:
     torch.manual_seed(3)
     sam = build_sam_tiny(image_size=64, dim=64)
     before = iou_of_boxed_rectangles(sam)
-    WarmStart(steps=150, batch_size=16)(sam)
-    assert iou_of_boxed_rectangles(sam) > before + 0.1
+    WarmStart(steps=120, batch_size=16)(sam)
+    assert iou_of_boxed_rectangles(sam) > max(before + 0.3, 0.5)
+
+
+def test_a_vit_can_be_started_too() -> None:
+    encoder = ImageEncoderViT(64, 32, depth=1, num_heads=2, global_attn_indexes=(0,), out_chans=16)
+    sam = assemble(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
+    tokens = sam.mask_decoder.mask_tokens.weight.clone()
+    WarmStart(steps=1, batch_size=2)(sam)
+    assert not torch.equal(sam.mask_decoder.mask_tokens.weight, tokens)
 
 
 def test_a_warm_start_leaves_the_image_encoder_as_it_is() -> None:

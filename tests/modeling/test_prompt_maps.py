@@ -1,0 +1,65 @@
+import torch
+
+from sam_train.interaction.prompts import box_prompts, point_prompts
+from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.prompt_maps import CLICK_WIDTHS, NUM_MAPS, draw_prompts
+
+SIDE = 32
+
+
+def test_a_click_is_one_at_its_cell_and_falls_with_the_distance() -> None:
+    coords = torch.tensor([[[(20 + 0.5) / SIDE, (7 + 0.5) / SIDE]]])
+    maps = draw_prompts(coords, torch.tensor([[1]]), SIDE)
+    assert maps.shape == (1, NUM_MAPS, SIDE, SIDE)
+    for index, width in enumerate(CLICK_WIDTHS):
+        assert divmod(maps[0, index].argmax().item(), SIDE) == (7, 20)
+        torch.testing.assert_close(maps[0, index, 7, 20], torch.tensor(1.0))
+        expected = torch.tensor(-0.5 * (3 / SIDE / width) ** 2).exp()
+        torch.testing.assert_close(maps[0, index, 7, 23], expected)
+    assert not maps[0, len(CLICK_WIDTHS) :].any()
+
+
+def test_background_clicks_have_maps_of_their_own() -> None:
+    coords = torch.tensor([[[0.25, 0.25], [0.75, 0.75]]])
+    maps = draw_prompts(coords, torch.tensor([[1, 0]]), SIDE)[0]
+    foreground, background = maps[1], maps[len(CLICK_WIDTHS) + 1]
+    assert foreground[8, 8] > 0.7 > 0.01 > foreground[24, 24]
+    assert background[24, 24] > 0.7 > 0.01 > background[8, 8]
+
+
+def test_a_box_is_positive_inside_as_ellipse_and_as_rectangle() -> None:
+    coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12 / SIDE, 24 / SIDE]]])
+    ellipse, rectangle, presence = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, -3:]
+    inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    inside[8:24, 4:12] = True
+    assert torch.equal(rectangle > 0, inside)
+    assert 0.7 < (ellipse > 0).sum() / inside.sum() < 0.85  # pi / 4
+    assert not (ellipse > 0)[~inside].any()
+    assert presence.all()
+
+
+def test_padding_points_and_no_points_draw_nothing() -> None:
+    padding = draw_prompts(torch.zeros(2, 3, 2), torch.full((2, 3), -1), SIDE)
+    nothing = draw_prompts(torch.zeros(2, 0, 2), torch.zeros(2, 0, dtype=torch.int64), SIDE)
+    assert not padding.any() and not nothing.any()
+
+
+def test_a_box_without_extent_is_finite() -> None:
+    maps = draw_prompts(torch.full((1, 2, 2), 0.5), torch.tensor([[2, 3]]), SIDE)
+    assert maps.isfinite().all()
+
+
+def test_the_tiny_model_answers_where_it_was_prompted() -> None:
+    """The dense embedding of a prompt differs from that of no prompt around the prompt alone."""
+    torch.manual_seed(0)
+    encoder = build_sam_tiny(image_size=64, dim=32).requires_grad_(False).prompt_encoder
+    prompts = point_prompts(torch.tensor([[7.0, 7.0]]), torch.tensor([1]))
+    nothing = encoder.embed_no_mask(1)
+    change = encoder.add_maps(nothing, prompts.point_coords, prompts.point_labels) - nothing
+    change = (change - change[:, :, 3:, 3:]).abs().sum(1)[0]  # beside the far corner
+    assert change[0, 0] > 10 * change[3, 0]
+    corners = box_prompts(torch.tensor([[4.0, 4.0, 40.0, 40.0]]))
+    by_box, _ = encoder(None, torch.tensor([[4.0, 4.0, 40.0, 40.0]]), None)
+    torch.testing.assert_close(
+        by_box, encoder.embed_points(corners.point_coords, corners.point_labels)
+    )
