@@ -40,8 +40,9 @@ def draw_prompts(
     (1 at a click, 0 far from all). Then the box, from 1 in its centre over 0 on its edge to -1,
     and 0 without a box: as the ellipse in it, as its rectangle, and whether there is one.
     """
+    coords = coords.float()
     centres = (torch.arange(side, device=coords.device) + 0.5) / side
-    offset = centres - coords.float()[..., None]  # (N, P, 2, side)
+    offset = centres - coords[..., None]  # (N, P, 2, side)
     clicks = []
     for label in (FOREGROUND, BACKGROUND):
         is_click = (labels == label)[..., None]

@@ -49,6 +49,11 @@ def test_a_box_without_extent_is_finite() -> None:
     assert maps.isfinite().all()
 
 
+def test_coordinates_of_numpy_give_maps_of_the_models_type() -> None:
+    maps = draw_prompts(torch.full((1, 2, 2), 0.5, dtype=torch.float64), torch.tensor([[2, 3]]), 8)
+    assert maps.dtype == torch.float32
+
+
 def test_the_tiny_model_answers_where_it_was_prompted() -> None:
     """The dense embedding of a prompt differs from that of no prompt around the prompt alone."""
     torch.manual_seed(0)
