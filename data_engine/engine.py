@@ -57,6 +57,8 @@ class Engine:
         """Runs every round that is not finished, in order."""
         check_rounds(self.rounds, self.phases)
         for number in range(len(self.rounds)):
+            self._new_shards(number)  # a pool that is too small is told before any training
+        for number in range(len(self.rounds)):
             if (self._folder(number) / "round.json").exists():
                 logger.info(f"{self._folder(number).name}: done before")
             else:

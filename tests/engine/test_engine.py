@@ -138,8 +138,11 @@ def test_rounds_that_do_not_start_with_known_masks_are_refused(
         engine(tmp_path, rounds=[Round("assisted_manual", images=2, max_steps=1)]).run()
 
 
-def test_a_pool_that_is_too_small_is_refused(tmp_path: Path, engine: BuildEngine) -> None:
+def test_a_pool_that_is_too_small_is_refused_before_any_training(
+    tmp_path: Path, engine: BuildEngine
+) -> None:
     rounds = [Round("known", 2, 1), Round("fully_automatic", 6, 1), Round("fully_automatic", 2, 1)]
 
     with pytest.raises(ValueError, match="has no image left for the next round"):
         engine(tmp_path, rounds=rounds).run()
+    assert not list(tmp_path.rglob("train"))
