@@ -1,35 +1,43 @@
 """Files that are either whole or not there, whenever the process dies."""
 
 import errno
+import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from sam_train.data.locations import Location
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PATIENCE_S = 5.0  # what a killed command had forked may hold a file a moment longer
 
 
 @contextmanager
 def durable_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
     """Opens `NAME.partial` for writing; on success it is on the disk and has become `path`.
 
-    Nothing is left behind on an error. With `replace=False` an existing file raises
-    FileExistsError, even if another process made it in this moment. A full disk is one sentence.
+    Nothing is left behind on an error; what a killed process left is overwritten. One process
+    writes at a time, another waits a moment and is then refused with OSError. With
+    `replace=False` an existing file raises FileExistsError. A full disk is one sentence.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Racing writers of a name that may not be replaced must not share a partial file.
-    partial = path.with_name(f"{path.name}{'' if replace else f'.{os.getpid()}'}.partial")
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            partial.replace(path)
-        else:
-            os.link(partial, path)
+        with _open_alone(partial) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if replace:
+                    partial.replace(path)
+                else:
+                    os.link(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         if error.errno in _NO_ROOM:
@@ -38,8 +46,29 @@ def durable_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
                 f"nothing was left behind."
             ) from error
         raise
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _open_alone(partial: Path) -> BinaryIO:
+    """Opens the file empty, and locked until it is closed or its process dies."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o644)
+        if _lock(descriptor, partial):
+            os.ftruncate(descriptor, 0)
+            return os.fdopen(descriptor, "wb")
+        os.close(descriptor)
+        if time.monotonic() > deadline:
+            raise OSError(f"Another process is writing {partial}: wait for it or end it.")
+        time.sleep(0.02)
+
+
+def _lock(descriptor: int, partial: Path) -> bool:
+    """Whether the file is ours now; another writer may have renamed it since it was opened."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), partial.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _sync_folder(folder: Path) -> None:
@@ -51,7 +80,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Location) -> str:
     """The SHA-256 of a file of any size, read in pieces."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

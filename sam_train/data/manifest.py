@@ -3,26 +3,34 @@
 root/images/NAME-000000.tar                     written once
 root/annotations/RR-PHASE/NAME-000000.tar       a layer for each round, same keys
 root/manifests/000001.json                      a version; written last
+root/tags/NAME.json                             a name for a version
+
+A tar has its index beside it (`shard_index.py`). The whole folder may lie behind a URL, to read.
 """
 
 import hashlib
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Literal
 
 from sam_train.data.durable import durable_file, file_sha256
-from sam_train.data.shards import shard_stats
+from sam_train.data.locations import Location
+from sam_train.data.records import Sample
+from sam_train.data.shards import OnBad, read_shard, shard_stats
+from sam_train.data.versions import tagged_version
 
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One shard of a version. Paths are relative to the dataset; `bytes` is of both tars."""
+    """One shard of a version. Paths are relative to the dataset; `bytes` is of both tars.
+
+    Images in `excluded` (quarantined keys) are in the tar, but not in the version nor its counts.
+    """
 
     images: str
     images_sha256: str
@@ -33,6 +41,18 @@ class ShardEntry:
     mask_count: int
     source: str
     phase: str
+    excluded: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "excluded", tuple(self.excluded))  # a list, read from json
+
+    @property
+    def tars(self) -> dict[str, str | None]:
+        """The hash of each tar by its path."""
+        tars: dict[str, str | None] = {self.images: self.images_sha256}
+        if self.annotations is not None:
+            tars[self.annotations] = self.annotations_sha256
+        return tars
 
 
 @dataclass(frozen=True)
@@ -52,32 +72,45 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of shards and its versions."""
+    """A folder of shards and its versions. Behind a URL (`location`) it can only be read."""
 
-    root: Path
+    root: Location
 
     def versions(self) -> list[int]:
         """All versions, oldest first."""
         names = (path.stem for path in self._folder.glob("[0-9]*.json"))
         return sorted(int(name) for name in names if name.isdigit())
 
-    def read(self, version: int | Literal["latest"] = "latest") -> Manifest:
-        """Reads a version; one that is missing, torn or edited by hand is an error."""
+    def read(self, version: int | str = "latest") -> Manifest:
+        """Reads a version by its number, its tag, or as the latest.
+
+        One that is missing, torn or edited by hand is an error.
+        """
         versions = self.versions()
         if not versions:
             raise FileNotFoundError(
-                f"{self.root} is no dataset: it has no manifests/000001.json. Write one with "
-                f"`python -m data_engine.run` or name another folder."
+                f"{self.root} is no dataset: it has no manifests/000001.json. Make one of tars "
+                f"with `python -m tools.dataset create`, or name another folder."
             )
-        number = versions[-1] if version == "latest" else version
+        if version == "latest":
+            number = versions[-1]
+        elif str(version).isdecimal():
+            number = int(version)
+        else:
+            number = tagged_version(self.root, str(version))
         if number not in versions:
             raise FileNotFoundError(f"{self.root} has no version {number}, only {versions}.")
         return _parse(self._path(number))
 
+    def samples(self, entry: ShardEntry, *, on_bad: OnBad | None = None) -> Iterator[Sample]:
+        """The images of one shard of a version, with the masks that the version has for them."""
+        layer = self.root / entry.annotations if entry.annotations else None
+        return read_shard(self.root / entry.images, layer, skip=entry.excluded, on_bad=on_bad)
+
     def entry(
         self, images: Path, annotations: Path | None = None, *, source: str, phase: str
     ) -> ShardEntry:
-        """Describes a written shard and its layer for a commit.
+        """Describes a written shard and its layer for a commit, by their indexes.
 
         Both lie in the dataset, if only as links: published tars need no copy.
         """
@@ -111,6 +144,8 @@ class Dataset:
         They must lie in the dataset already. Nothing that exists is overwritten: if another
         process commits the same version first, this is a ValueError and nothing has changed.
         """
+        if not isinstance(self.root, Path):
+            raise ValueError(f"{self.root} can only be read: commit to a local folder and copy it.")
         versions = self.versions()
         if parent is not None and parent not in versions:
             raise ValueError(f"{self.root} has no version {parent} to be the parent: {versions}.")
@@ -141,27 +176,28 @@ class Dataset:
         if not manifest.shards:
             raise ValueError(f"Version {manifest.version} of {self.root} has no shards.")
         for entry in manifest.shards:
-            tars = {entry.images: entry.images_sha256}
-            if entry.annotations is not None:
-                tars[entry.annotations] = entry.annotations_sha256
-            missing = [tar for tar in tars if not (self.root / tar).is_file()]
-            if missing:
-                raise ValueError(f"{self.root / missing[0]} is missing: copy it back.")
-            size = sum((self.root / tar).stat().st_size for tar in tars)
-            broken = size != entry.bytes or (
-                hashes and any(file_sha256(self.root / tar) != sha for tar, sha in tars.items())
+            self.verify_entry(entry, hashes=hashes)
+
+    def verify_entry(self, entry: ShardEntry, *, hashes: bool = False) -> None:
+        """Raises ValueError unless the tars of one shard are what they were at the commit."""
+        missing = [tar for tar in entry.tars if not (self.root / tar).is_file()]
+        if missing:
+            raise ValueError(f"{self.root / missing[0]} is missing: copy it back.")
+        size = sum((self.root / tar).stat().st_size for tar in entry.tars)
+        broken = size != entry.bytes or (
+            hashes and any(file_sha256(self.root / tar) != sha for tar, sha in entry.tars.items())
+        )
+        if broken:
+            raise ValueError(
+                f"{' or '.join(entry.tars)} in {self.root} is not the file that its version "
+                f"was made of: copy it again."
             )
-            if broken:
-                raise ValueError(
-                    f"{' or '.join(tars)} in {self.root} is not the file that version "
-                    f"{manifest.version} was made of: copy it again."
-                )
 
     @property
-    def _folder(self) -> Path:
+    def _folder(self) -> Location:
         return self.root / "manifests"
 
-    def _path(self, version: int) -> Path:
+    def _path(self, version: int) -> Location:
         return self._folder / f"{version:06d}.json"
 
 
@@ -188,7 +224,7 @@ def _text(manifest: Manifest) -> bytes:
     return json.dumps(content | {"sha256": _hash(content)}, indent=1).encode()
 
 
-def _parse(path: Path) -> Manifest:
+def _parse(path: Location) -> Manifest:
     try:
         content = json.loads(path.read_bytes())
         written = content.pop("sha256")
