@@ -33,11 +33,13 @@ def durable_file(path: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
                 if replace:
-                    partial.replace(path)
+                    partial.replace(path)  # last: from here on the name is free for other writers
                 else:
-                    os.link(partial, path)
-            finally:
+                    os.link(partial, path)  # fails where the name is taken
+                    partial.unlink()
+            except BaseException:
                 partial.unlink(missing_ok=True)
+                raise
         _sync_folder(path.parent)
     except OSError as error:
         if error.errno in _NO_ROOM:

@@ -21,7 +21,8 @@ from pathlib import Path
 from sam_train.data.durable import durable_file, file_sha256
 from sam_train.data.locations import Location
 from sam_train.data.records import Sample
-from sam_train.data.shards import OnBad, read_shard, shard_stats
+from sam_train.data.shard_index import current_masks, ensure_index
+from sam_train.data.shards import OnBad, read_shard
 from sam_train.data.versions import tagged_version
 
 
@@ -115,16 +116,17 @@ class Dataset:
         Both lie in the dataset, if only as links: published tars need no copy.
         """
         tars = [tar for tar in (images, annotations) if tar is not None]
-        image_stats, *layer_stats = [shard_stats(tar) for tar in tars]
+        indexes = [ensure_index(tar) for tar in tars]
         names = [tar.absolute().relative_to(self.root.absolute()).as_posix() for tar in tars]
+        masks = current_masks(*indexes)
         return ShardEntry(
             images=names[0],
-            images_sha256=image_stats.sha256,
-            annotations=names[1] if layer_stats else None,
-            annotations_sha256=layer_stats[0].sha256 if layer_stats else None,
-            bytes=sum(stats.bytes for stats in (image_stats, *layer_stats)),
-            image_count=image_stats.sample_count,
-            mask_count=(layer_stats or [image_stats])[0].mask_count,
+            images_sha256=indexes[0].sha256,
+            annotations=names[1] if annotations else None,
+            annotations_sha256=indexes[1].sha256 if annotations else None,
+            bytes=sum(index.size for index in indexes),
+            image_count=len(masks),
+            mask_count=sum(masks.values()),
             source=source,
             phase=phase,
         )

@@ -52,14 +52,9 @@ class ShardIndex:
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    @property
-    def mask_count(self) -> int:
-        """The masks of all samples."""
-        return int(self.rows["mask_count"].sum())
-
-    def masks(self, key: str) -> int:
-        """The masks of one sample; 0 where the tar does not have it."""
-        return int(self.rows["mask_count"][self._places[key]]) if key in self else 0
+    def masks(self) -> dict[str, int]:
+        """The number of masks of every sample."""
+        return dict(zip(self.keys, self.rows["mask_count"].tolist(), strict=True))
 
     def read(self, tar: Location, key: str, part: str) -> bytes:
         """The `image` or the `record` of a sample; a BadSample if it is not as it was indexed."""
@@ -98,19 +93,23 @@ class IndexRows:
         return ShardIndex(tuple(self._rows), rows, sha256, size)
 
 
+def current_masks(images: ShardIndex, layer: ShardIndex | None = None) -> dict[str, int]:
+    """How many masks each sample of a shard has: those of its layer, or those beside the image."""
+    masks = images.masks()
+    if layer is not None:
+        masks |= {key: count for key, count in layer.masks().items() if key in masks}
+    return masks
+
+
 def index_path(tar: Location) -> Location:
     """Where the index of a tar stands."""
     return tar.with_name(f"{tar.stem}.index.npz")
 
 
 def current_index(tar: Location) -> ShardIndex | None:
-    """The index beside a tar, unless there is none or the tar was replaced after it."""
+    """The index beside a tar, unless there is none or it is of a file of another size."""
     path = index_path(tar)
-    if not path.is_file():
-        return None
-    if isinstance(tar, Path) and path.stat().st_mtime_ns < tar.stat().st_mtime_ns:
-        return None
-    index = _load(path)
+    index = _load(path) if path.is_file() else None
     return index if index is not None and index.size == tar.stat().st_size else None
 
 

@@ -18,6 +18,7 @@ from sam_train.data.shard_index import (
     MissingPartner,
     ShardIndex,
     ensure_index,
+    index_path,
     save_index,
     usable_record,
 )
@@ -83,6 +84,7 @@ def write_annotations(path: Path, records: Iterable[tuple[str, Record]]) -> Shar
 def write_encoded(path: Path, samples: Iterable[EncodedSample]) -> ShardStats:
     """Writes a tar and its index from samples that were checked before."""
     rows, keys = IndexRows(), set[str]()
+    index_path(path).unlink(missing_ok=True)  # of an earlier tar of this name
     with durable_file(path) as raw:
         file = HashedWriter(raw)
         with tarfile.open(fileobj=cast(BinaryIO, file), mode="w") as tar:
@@ -124,7 +126,7 @@ def shard_stats(path: Path) -> ShardStats:
 
 
 def _stats(index: ShardIndex) -> ShardStats:
-    return ShardStats(index.sha256, index.size, len(index.keys), index.mask_count)
+    return ShardStats(index.sha256, index.size, len(index.keys), sum(index.masks().values()))
 
 
 def read_shard(

@@ -1,7 +1,9 @@
 import hashlib
+from multiprocessing import get_context
 
 import pytest
 
+from sam_train.data import durable
 from sam_train.data.durable import durable_file, file_sha256
 
 
@@ -41,3 +43,36 @@ def test_without_replace_an_existing_file_stays(tmp_path):
 def test_the_hash_is_sha256(tmp_path):
     (tmp_path / "file").write_bytes(b"content")
     assert file_sha256(tmp_path / "file") == hashlib.sha256(b"content").hexdigest()
+
+
+def test_one_process_writes_a_file_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "_PATIENCE_S", 0.0)
+    with durable_file(tmp_path / "file") as file:
+        file.write(b"first")
+        with (
+            pytest.raises(OSError, match="Another process is writing"),
+            durable_file(tmp_path / "file"),
+        ):
+            pass
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_writers_of_one_name_never_mix_their_bytes(tmp_path):
+    def work(letter: bytes) -> None:
+        for _ in range(20):
+            with durable_file(tmp_path / "file") as file:
+                for _ in range(10):
+                    file.write(letter * 5000)
+                    file.flush()
+            assert set((tmp_path / "file").read_bytes()) <= set(b"abc")
+
+    processes = [get_context("fork").Process(target=work, args=(c,)) for c in (b"a", b"b", b"c")]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    content = (tmp_path / "file").read_bytes()
+    assert len(content) == 50_000 and len(set(content)) == 1
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,4 +1,7 @@
 import json
+import resource
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +138,52 @@ def test_missing_cut_and_changed_shards_are_found(dataset):
 def test_a_version_needs_shards(dataset):
     with pytest.raises(ValueError, match="no shards"):
         dataset.commit([], parent=None, phase="known", round=0)
+
+
+def test_versions_of_processes_at_once_are_all_there_or_refused(dataset):
+    """Each process commits five versions; whoever comes second hears so and changes nothing."""
+    first = commit(dataset)
+
+    def work(results) -> None:
+        for _ in range(5):
+            try:
+                manifest = dataset.commit(first.shards, parent=1, phase="known", round=0)
+                results.put(manifest.version)
+            except ValueError as error:
+                assert "from another process meanwhile" in str(error)
+                results.put(None)
+
+    fork = get_context("fork")
+    results = fork.Queue()
+    processes = [fork.Process(target=work, args=(results,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    outcomes = [results.get(timeout=60) for _ in range(20)]
+    for process in processes:
+        process.join()
+    committed = sorted(version for version in outcomes if version is not None)
+    assert dataset.versions() == [1, *committed] == list(range(1, len(committed) + 2))
+    assert [dataset.read(version).version for version in committed] == committed
+    assert len(list((dataset.root / "manifests").iterdir())) == len(committed) + 1
+
+
+def test_a_full_disk_leaves_the_old_versions(dataset):
+    first = commit(dataset)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"000002\.json could not be written.*make room"):
+            dataset.commit(first.shards, parent=1, phase="known", round=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in (dataset.root / "manifests").iterdir()] == ["000001.json"]
+    assert dataset.read() == first
+
+
+def test_excluded_images_are_not_read(dataset):
+    entry = replace(commit(dataset).shards[0], excluded=["a"])
+    dataset.commit([entry], parent=1, phase="known", round=0)
+    (read,) = dataset.read(2).shards
+    assert read == entry and read.excluded == ("a",)
+    assert list(dataset.samples(read)) == []
+    assert len(list(dataset.samples(dataset.read(1).shards[0]))) == 1

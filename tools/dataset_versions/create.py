@@ -1,0 +1,75 @@
+"""Makes a dataset of published tars where they are: links, indexes, then a version."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from sam_train.data.bad_samples import BadSampleLog
+from sam_train.data.manifest import Dataset, Manifest
+from sam_train.data.shard_index import ensure_index
+from tools.dataset_versions.shard_jobs import run_shards
+
+
+def create(
+    root: Path, inputs: Sequence[Path], *, source: str, phase: str, workers: int = 1
+) -> Manifest:
+    """Links tars (files, or folders of them) into a dataset and commits the next version.
+
+    Shards of the latest version stay as they are, so that tars may arrive over days. Samples
+    that cannot be used are listed in `root/bad_samples.jsonl`. A tar that was indexed before an
+    interruption is not read again.
+    """
+    dataset = Dataset(root)
+    old = dataset.read() if dataset.versions() else None
+    shards = old.shards if old is not None else ()
+    known = {root / entry.images for entry in shards}
+    links = [link for link in link_tars(root / "images", find_tars(inputs)) if link not in known]
+    if old is not None and not links:
+        return old
+
+    bad = BadSampleLog(root / "bad_samples.jsonl")
+    run_shards(partial(_index, on_bad=bad), links, workers=workers, verb="read")
+    entries = [dataset.entry(link, source=source, phase=phase) for link in links]
+    empty = [entry.images for entry in entries if entry.image_count == 0]
+    if empty:
+        raise ValueError(
+            f"{len(empty)} of {len(entries)} tars have no image, {root / empty[0]} for one: see "
+            f"{bad.path}; fetch these tars again or leave them out."
+        )
+    parent = old.version if old is not None else None
+    return dataset.commit([*shards, *entries], parent=parent, phase=phase, round=0)
+
+
+def _index(tar: Path, on_bad: BadSampleLog) -> None:
+    ensure_index(tar, on_bad)
+
+
+def find_tars(inputs: Sequence[Path]) -> list[Path]:
+    """The tars that were named, and those in the folders that were named, each once."""
+    tars: dict[Path, None] = {}
+    for path in inputs:
+        found = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+        missing = [tar for tar in found if not tar.is_file()]
+        if missing or not found:
+            raise FileNotFoundError(f"{path} is no tar and no folder of tars: name SA-1B's files.")
+        tars.update(dict.fromkeys(tar.resolve() for tar in found))
+    return list(tars)
+
+
+def link_tars(folder: Path, tars: Sequence[Path]) -> list[Path]:
+    """Links each tar into the folder under its own name, which must be free or its link already."""
+    name, count = Counter(tar.name for tar in tars).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{count} of the tars are called {name}: rename all but one of them.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [link_tar(folder / tar.name, tar) for tar in tars]
+
+
+def link_tar(link: Path, tar: Path) -> Path:
+    """Makes `link` stand for the tar; another file of that name is an error."""
+    if not link.is_symlink() and not link.exists():
+        link.symlink_to(tar.resolve())
+    if link.resolve() != tar.resolve():
+        raise ValueError(f"{link} is another file than {tar}: rename the tar.")
+    return link
