@@ -12,6 +12,7 @@ from scipy.io import loadmat
 from sam_train.data.coco_set import CocoSet, PanopticSet
 from sam_train.data.images import image_size
 from sam_train.data.labeled_image import (
+    ImageList,
     ImageSet,
     LabeledImage,
     UnusableMask,
@@ -19,14 +20,17 @@ from sam_train.data.labeled_image import (
     file_keys,
     find_images,
     image_of_file,
+    report_orphans,
+    report_unmasked,
     require_folder,
-    without_skipped,
 )
 from sam_train.data.mask_folder_set import MaskFolderSet
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.scenes import draw_scene
 from sam_train.data.shard_set import ShardSet
+from sam_train.data.tar_members import OnBad
+from sam_train.data.via_set import ViaSet
 
 __all__ = [
     "BsdsSet",
@@ -38,29 +42,22 @@ __all__ = [
     "PanopticSet",
     "SceneSet",
     "ShardSet",
+    "ViaSet",
 ]
 
 
-class ImageFolder:
+class ImageFolder(ImageList):
     """All images below a folder, without masks."""
 
     def __init__(
         self, name: str, path: str | os.PathLike[str], *, skip: Collection[str] = ()
     ) -> None:
-        self.name = name
         files = find_images(path, option="path", name=name)
         keys = file_keys(files, Path(path).expanduser())
-        images = [image_of_file(key, file) for key, file in keys.items()]
-        self._images = without_skipped(images, skip, name=name)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        return iter(self._images)
+        super().__init__(name, map(image_of_file, keys, keys.values()), skip=skip)
 
 
-class BsdsSet:
+class BsdsSet(ImageList):
     """BSDS500: images with .mat files of several human segmentations.
 
     Every region of the finest annotator (the one with most regions) is a mask.
@@ -73,24 +70,25 @@ class BsdsSet:
         ground_truth: str | os.PathLike[str],
         *,
         skip: Collection[str] = (),
+        on_bad: OnBad | None = None,
     ) -> None:
-        self.name = name
         folder = require_folder(ground_truth, option="ground_truth", name=name)
         files = find_images(images, option="images", name=name)
+        truth_of = {file.stem: file for file in sorted(folder.glob("*.mat"))}
+        keyed = file_keys(files, Path(images).expanduser())
         labeled = [
-            image_of_file(key, file, partial(bsds_masks, file, folder / f"{file.stem}.mat"))
-            for key, file in file_keys(files, Path(images).expanduser()).items()
-            if (folder / f"{file.stem}.mat").is_file()
+            image_of_file(key, file, partial(bsds_masks, file, truth_of[file.stem]))
+            for key, file in keyed.items()
+            if file.stem in truth_of
         ]
         if not labeled:
             raise ValueError(f"{name}: {folder} holds no KEY.mat of an image in {images}")
-        self._images = without_skipped(labeled, skip, name=name)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        return iter(self._images)
+        orphans = truth_of.keys() - {file.stem for file in files}
+        reasons = {key: f"{truth_of[key]} has no image in {images}" for key in sorted(orphans)}
+        report_orphans(reasons, on_bad, name=name)
+        unmasked = {key: file for key, file in keyed.items() if file.stem not in truth_of}
+        report_unmasked(unmasked, on_bad, name=name)
+        super().__init__(name, labeled, skip=skip)
 
 
 def bsds_masks(image: Path, ground_truth: Path) -> list[Rle]:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from sam_train.data.images import read_image
 from sam_train.data.records import BadSample, Rle
 from sam_train.data.rle import rle_area
+from sam_train.data.tar_members import OnBad
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MAX_KEY_LENGTH = 100
@@ -24,7 +25,19 @@ logger = logging.getLogger(__name__)
 
 
 class UnusableMask(BadSample):
-    """A mask that does not belong to its image or cannot be read."""
+    """A mask that does not fit its image or cannot be read. Its image is unusable with it."""
+
+
+class OrphanMask(BadSample):
+    """A mask that no image of the set owns. It is left out."""
+
+
+class EmptyMask(BadSample):
+    """A mask without a pixel. It is left out."""
+
+
+class UnmaskedImage(BadSample):
+    """An image that nobody has annotated, in a set of annotated ones. It is left out."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,32 @@ class ImageSet(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[LabeledImage]: ...
+
+
+class ImageList:
+    """An image set whose images are all known from the start, though none is read yet.
+
+    `skip` holds the keys of images that are left out, which keeps training and evaluation apart.
+    A key that the set does not hold is an error: a misspelt one would leak silently.
+    """
+
+    def __init__(
+        self, name: str, images: Iterable[LabeledImage], *, skip: Collection[str] = ()
+    ) -> None:
+        self.name = name
+        self._images = list(images)
+        if unknown := set(skip) - {image.key for image in self._images}:
+            key = min(unknown, key=str)
+            raise ValueError(
+                f"{name}: `skip` names {key!r}, which is no key of the set (quote digits)"
+            )
+        self._images = [image for image in self._images if image.key not in skip]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        return iter(self._images)
 
 
 def no_masks() -> list[Rle]:
@@ -118,22 +157,29 @@ def file_keys(files: Iterable[Path], root: Path) -> dict[str, Path]:
     return keys
 
 
-def without_skipped(
-    images: Sequence[LabeledImage], skip: Collection[str], *, name: str
-) -> list[LabeledImage]:
-    """The images whose key is not in `skip`, which keeps training and evaluation apart.
+def report_orphans(orphans: Mapping[str, str], on_bad: OnBad | None, *, name: str) -> None:
+    """Tells `on_bad(name, key, error)` of each orphan (key, why); without it, logs one line."""
+    if on_bad is not None:
+        for key, reason in orphans.items():
+            on_bad(name, key, OrphanMask(reason))
+    elif orphans:
+        first = next(iter(orphans.values()))
+        logger.warning("%s: %d masks have no image; the first: %s", name, len(orphans), first)
 
-    A key that the set does not hold is an error: a misspelt one would leak silently.
+
+def report_unmasked(files: Mapping[str, Path], on_bad: OnBad | None, *, name: str) -> None:
+    """Tells `on_bad(name, key, error)` of the images that a set leaves out for lack of masks."""
+    for key, file in files.items() if on_bad is not None else ():
+        on_bad(name, key, UnmaskedImage(f"{file} has no mask file and is left out"))
+
+
+def checked_masks(
+    masks: Iterable[Rle], size: tuple[int, int], *, source: Path | str, on_bad: OnBad | None = None
+) -> list[Rle]:
+    """The masks that are not empty. One of another size than its image is an UnusableMask.
+
+    Empty ones go to `on_bad(source, "mask NUMBER", error)`, or are logged.
     """
-    unknown = set(skip) - {image.key for image in images}
-    if unknown:
-        key = min(unknown, key=str)
-        raise ValueError(f"{name}: `skip` names {key!r}, which is no key of the set (quote digits)")
-    return [image for image in images if image.key not in skip]
-
-
-def checked_masks(masks: Iterable[Rle], size: tuple[int, int], *, source: Path) -> list[Rle]:
-    """The masks that are not empty. One of another size than its image is an UnusableMask."""
     kept = []
     for number, mask in enumerate(masks):
         if tuple(mask["size"]) != size:
@@ -148,6 +194,10 @@ def checked_masks(masks: Iterable[Rle], size: tuple[int, int], *, source: Path) 
             raise UnusableMask(f"mask {number} of {source} is broken: {error}") from error
         if area > 0:
             kept.append(mask)
+            continue
+        empty = EmptyMask(f"mask {number} of {source} is empty and is left out")
+        if on_bad is None:
+            logger.warning("%s", empty)
         else:
-            logger.warning("mask %d of %s is empty and is left out", number, source)
+            on_bad(str(source), f"mask {number}", empty)
     return kept

@@ -1,8 +1,7 @@
 """Images with masks in image files: the ways in which public sets lay them out."""
 
-import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,16 +12,18 @@ from jaxtyping import Bool, Integer
 
 from sam_train.data.images import image_size, open_image
 from sam_train.data.labeled_image import (
-    LabeledImage,
+    ImageList,
     checked_masks,
     file_keys,
     find_images,
     image_of_file,
+    report_orphans,
+    report_unmasked,
     safe_key,
-    without_skipped,
 )
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask, resize_rle, rle_area
+from sam_train.data.tar_members import OnBad
 
 UNDECIDED = 128  # grey of the band around the object that GrabCut's masks leave open
 VOID = 255  # id of the pixels that belong to no object in an 8-bit label image (DAVIS, VOC)
@@ -32,10 +33,8 @@ Layout = Literal["prefix", "folder", "binary", "components", "label_image"]
 FolderPath = str | os.PathLike[str]
 Owner = Callable[[Path, Collection[str]], str | None]  # mask's path, keys of images -> its key
 
-logger = logging.getLogger(__name__)
 
-
-class MaskFolderSet:
+class MaskFolderSet(ImageList):
     """Images whose masks are image files. The layout says which file belongs to which image:
 
     - `prefix`: KEY.jpg has any number of KEY*.png, one object each (COCO-MVal, Berkeley, Med2D);
@@ -43,10 +42,12 @@ class MaskFolderSet:
       ROOT/KEY/images/ and ROOT/KEY/masks/ (Data Science Bowl 2018);
     - `binary`: one object in the mask of the same relative path (DAVIS 2016, GrabCut);
     - `components`: as `binary`, but each connected part is an object (ISBI EM);
-    - `label_image`: as `binary`, but each value except 0 and 255 is an object (DAVIS, Cutie).
+    - `label_image`: as `binary`, but each value except 0 and 255, each palette index or each
+      colour except black is an object (DAVIS, Cutie).
 
-    Images without a mask file are not part of the set. `resize_masks` fits masks of another size
-    to their image instead of raising; objects below `min_area` pixels are taken for specks.
+    Images without a mask file, masks without an image and empty masks are left out; `on_bad` is
+    told. `resize_masks` fits masks of another size to their image instead of raising; objects
+    below `min_area` pixels are taken for specks.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MaskFolderSet:
         resize_masks: bool = False,
         min_area: int = 1,
         skip: Collection[str] = (),
+        on_bad: OnBad | None = None,
     ) -> None:
         if layout not in SPLITS:
             raise ValueError(f"{name}: there is no layout {layout!r}, only {', '.join(SPLITS)}")
@@ -66,6 +68,7 @@ class MaskFolderSet:
         self._resize_masks = resize_masks
         self._min_area = min_area
         self._split = SPLITS[layout]
+        self._on_bad = on_bad
 
         folders = [images] if isinstance(images, str | os.PathLike) else list(images)
         image_files = self._find_images(folders, layout=layout)
@@ -75,18 +78,14 @@ class MaskFolderSet:
                 f"{name}: no mask in {masks} belongs to an image; "
                 f"check `images`, `masks` and `layout` ({layout})"
             )
+        unmasked = {key: file for key, file in image_files.items() if key not in files_of}
+        report_unmasked(unmasked, on_bad, name=name)
         labeled = [
             image_of_file(key, file, partial(self._masks, file, files_of[key]))
             for key, file in image_files.items()
             if key in files_of
         ]
-        self._images = without_skipped(labeled, skip, name=name)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        return iter(self._images)
+        super().__init__(name, labeled, skip=skip)
 
     def _find_images(self, folders: Sequence[FolderPath], *, layout: Layout) -> dict[str, Path]:
         """The images of all folders by key."""
@@ -110,20 +109,21 @@ class MaskFolderSet:
     def _find_masks(
         self, folder: FolderPath, image_files: dict[str, Path], *, owner: Owner
     ) -> dict[str, list[Path]]:
-        """The mask files of each image that has some. Masks without an image are logged."""
+        """The mask files of each image that has some."""
         root = Path(folder).expanduser()
         files_of: dict[str, list[Path]] = {}
-        orphans, images = [], set(image_files.values())
+        orphans: dict[str, str] = {}
+        images = set(image_files.values())
         for file in find_images(root, option="masks", name=self.name):
             if file in images:
                 continue  # images and masks share a root
-            key = owner(file.relative_to(root), image_files)
+            path = file.relative_to(root)
+            key = owner(path, image_files)
             if key is None:
-                orphans.append(file)
+                orphans[path.as_posix()] = f"{file} belongs to no image"
             else:
                 files_of.setdefault(key, []).append(file)
-        if orphans:
-            logger.warning("%s: %d masks have no image, as %s", self.name, len(orphans), orphans[0])
+        report_orphans(orphans, self._on_bad, name=self.name)
         return files_of
 
     def _masks(self, image: Path, files: Sequence[Path]) -> list[Rle]:
@@ -134,15 +134,21 @@ class MaskFolderSet:
             rles = [encode_mask(mask) for mask in self._split(read_labels(file))]
             if self._resize_masks:
                 rles = [encode_mask(resize_rle(rle, size=size)) for rle in rles]
-            masks += checked_masks(rles, size, source=file)
+            masks += checked_masks(rles, size, source=file, on_bad=self._on_bad)
         return [mask for mask in masks if rle_area(mask) >= self._min_area]
 
 
 def read_labels(file: Path) -> Labels:
-    """The values of a mask file: palette indices and 16-bit ids as they are, colours as grey."""
+    """The values of a mask file: palette indices and 16-bit ids as they are.
+
+    A file in colours gives R + 256 G + 65536 B, so that no two colours become one object.
+    """
     with open_image(file) as image:
-        keep = image.mode in {"1", "L", "P"} or image.mode.startswith("I")
-        return np.array(image if keep else image.convert("L"))
+        if image.mode in {"1", "L", "P"} or image.mode.startswith("I"):
+            return np.array(image)
+        rgb = np.array(image.convert("RGB"))
+    in_colours = (rgb != rgb[..., :1]).any()
+    return rgb @ np.array([1, 256, 65536]) if in_colours else rgb[..., 0]
 
 
 # Which image a mask file belongs to

@@ -1,108 +1,74 @@
 """A version of a dataset as a set of images, read at any place of its shards."""
 
-import os
-import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from sam_train.data.images import image_size, read_image
 from sam_train.data.labeled_image import (
+    ImageList,
     LabeledImage,
     UnusableMask,
     checked_masks,
-    no_masks,
     safe_key,
-    without_skipped,
 )
+from sam_train.data.locations import Location, location
 from sam_train.data.manifest import Dataset
-from sam_train.data.records import Rle, parse_record
+from sam_train.data.records import InvalidRecord, Rle
+from sam_train.data.shards import IndexedShard
 
 
-class Slice(NamedTuple):
-    """Where a member's bytes lie."""
-
-    tar: Path
-    offset: int
-    size: int
-
-    def read(self) -> bytes:
-        with self.tar.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
-
-
-class ShardSet:
+class ShardSet(ImageList):
     """All images of a dataset version with their current masks."""
 
     def __init__(
         self,
         name: str,
-        dataset: str | os.PathLike[str],
+        dataset: str | Location,
         *,
-        version: int | Literal["latest"] = "latest",
+        version: int | str = "latest",
         skip: Collection[str] = (),
     ) -> None:
-        self.name = name
-        root = Path(dataset).expanduser()
+        root = location(dataset)
         images: dict[str, LabeledImage] = {}
         for entry in Dataset(root).read(version).shards:
             layer = root / entry.annotations if entry.annotations else None
-            for image in shard_images(root / entry.images, layer):
+            shard = IndexedShard(root / entry.images, layer, skip=entry.excluded)
+            for key in shard.keys:
+                image = shard_image(shard, key)
                 if image.key in images:
                     raise ValueError(f"{name}: {dataset} holds two images with key {image.key}")
                 images[image.key] = image
-        self._images = without_skipped(list(images.values()), skip, name=name)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        return iter(self._images)
+        super().__init__(name, images.values(), skip=skip)
 
 
-def shard_images(shard: Path, layer: Path | None) -> Iterator[LabeledImage]:
-    """The images of a shard; the layer's masks go before those beside the image."""
-    images, records = tar_slices(shard)
-    if layer is not None:
-        records |= tar_slices(layer)[1]
-    for key, image in images.items():
-        record = records.get(key)
-        masks = no_masks if record is None else partial(record_masks, image, record)
-        yield LabeledImage(key, partial(load_slice, image), masks, encoded=image.read)
+def shard_image(shard: IndexedShard, key: str) -> LabeledImage:
+    """An image of a shard as the images of other sets are."""
+    return LabeledImage(
+        safe_key(key),
+        partial(load_image, shard, key),
+        partial(shard_masks, shard, key),
+        encoded=partial(image_bytes, shard, key),
+    )
 
 
-def tar_slices(tar: Path) -> tuple[dict[str, Slice], dict[str, Slice]]:
-    """The images and the records of a tar by key, found by the headers alone."""
-    images: dict[str, Slice] = {}
-    records: dict[str, Slice] = {}
-    try:
-        with tarfile.open(tar, "r:") as members:
-            for member in members:
-                name = PurePosixPath(member.name)
-                slices = records if name.suffix == ".json" else images
-                if member.isfile():
-                    key = safe_key(name.with_suffix("").as_posix())
-                    slices[key] = Slice(tar, member.offset_data, member.size)
-    except tarfile.TarError as error:
-        raise ValueError(f"{tar} is no whole tar ({error}); copy it again") from error
-    return images, records
+def image_bytes(shard: IndexedShard, key: str) -> bytes:
+    """The image as it is stored."""
+    return shard[key].image_bytes
 
 
-def load_slice(image: Slice) -> UInt8[np.ndarray, "H W 3"]:
-    """The pixels of an image in a tar."""
-    return read_image(image.read())
+def load_image(shard: IndexedShard, key: str) -> UInt8[np.ndarray, "H W 3"]:
+    """The pixels of an image in a shard."""
+    return read_image(shard[key].image_bytes)
 
 
-def record_masks(image: Slice, record: Slice) -> list[Rle]:
+def shard_masks(shard: IndexedShard, key: str) -> list[Rle]:
     """The masks in the record of an image."""
     try:
-        annotations = parse_record(record.read())["annotations"]
-    except ValueError as error:
-        raise UnusableMask(f"a record of {record.tar} cannot be read: {error}") from error
-    masks = [annotation["segmentation"] for annotation in annotations]
-    return checked_masks(masks, image_size(image.read()), source=record.tar)
+        sample = shard[key]
+    except InvalidRecord as error:
+        raise UnusableMask(f"the record of {key} cannot be read: {error}") from error
+    masks = [annotation["segmentation"] for annotation in sample.record["annotations"]]
+    return checked_masks(masks, image_size(sample.image_bytes), source=f"the record of {key}")

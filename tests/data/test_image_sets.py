@@ -1,6 +1,4 @@
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,18 +7,16 @@ from scipy.io import savemat
 
 from sam_train.data.image_sets import (
     BsdsSet,
-    CocoSet,
     ImageFolder,
     ImageSet,
-    PanopticSet,
     SceneSet,
     ShardSet,
 )
+from sam_train.data.labeled_image import OrphanMask
 from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import decode_rle, encode_mask
-from sam_train.data.shard_set import tar_slices
-from sam_train.data.shards import write_annotations, write_shard
+from sam_train.data.shards import IndexedShard, write_annotations, write_shard
 
 HEIGHT, WIDTH = 20, 30
 
@@ -95,134 +91,6 @@ def test_skipped_keys_are_left_out_and_must_exist(tmp_path: Path) -> None:
         ImageFolder("photos", tmp_path, skip=["c"])
 
 
-# COCO
-
-
-def coco_json(tmp_path: Path, segmentations: list[Any], **image: Any) -> Path:
-    """A json of one image, `a.jpg`, and its annotations; the last stands for a crowd."""
-    save(tmp_path / "images" / "a.jpg")
-    entry = {"id": 5, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT} | image
-    annotations = [
-        {"id": id, "image_id": 5, "segmentation": segmentation, "iscrowd": 0}
-        for id, segmentation in enumerate(segmentations)
-    ]
-    annotations[-1]["iscrowd"] = 1
-    file = tmp_path / "instances.json"
-    file.write_text(json.dumps({"images": [entry], "annotations": annotations}))
-    return file
-
-
-CROWD = [[0, 0, 9, 0, 9, 9]]
-POLYGON = [4, 2, 8, 2, 8, 6, 4, 6]
-
-
-def test_coco_segmentations_have_three_forms_and_crowds_are_left_out(tmp_path: Path) -> None:
-    mask = block(2, 4)
-    plain = {"size": [HEIGHT, WIDTH], "counts": runs_of(mask)}
-    compressed = encode_mask(mask)
-    json_file = coco_json(tmp_path, [[POLYGON], plain, compressed, CROWD])
-
-    masks = masks_of(CocoSet("coco", tmp_path / "images", json_file))["a"]
-
-    assert [np.array_equal(found, mask) for found in masks] == [True, True, True]
-
-
-def runs_of(mask: np.ndarray) -> list[int]:
-    """Run lengths down the columns, counted one by one."""
-    runs, value = [0], False
-    for pixel in mask.T.ravel().tolist():
-        if pixel != value:
-            runs.append(0)
-            value = pixel
-        runs[-1] += 1
-    return runs
-
-
-def test_several_polygons_are_one_mask_and_a_line_is_none(tmp_path: Path) -> None:
-    apart = [20, 10, 24, 10, 24, 14, 20, 14]
-    json_file = coco_json(tmp_path, [[POLYGON, apart], [[1, 1, 5, 5]], [], CROWD])
-
-    masks = masks_of(CocoSet("coco", tmp_path / "images", json_file))["a"]
-
-    assert len(masks) == 1
-    assert np.array_equal(masks[0], block(2, 4) | block(10, 20))
-
-
-def test_lvis_images_are_found_by_their_id(tmp_path: Path) -> None:
-    json_file = coco_json(tmp_path, [[POLYGON], CROWD], file_name="COCO_val2014_000000000005.jpg")
-    (tmp_path / "images/a.jpg").rename(tmp_path / "images/000000000005.jpg")
-
-    assert list(masks_of(CocoSet("lvis", tmp_path / "images", json_file))) == ["000000000005"]
-
-
-@pytest.mark.parametrize(
-    ("segmentation", "message"),
-    [
-        ({"size": [HEIGHT, WIDTH], "counts": [3, 4]}, "do not sum to 20 x 30"),
-        ({"size": [HEIGHT, WIDTH], "counts": "~~"}, "mask 0 of .* is broken"),
-        ({"size": [9, 9], "counts": [80, 1]}, "is 9 x 9 pixels, its image 30 x 20"),
-        ([[0, 0, 1e9, 0, 5, 5]], "far outside its image"),
-        ([[0, 0, float("nan"), 0, 5, 5]], "far outside its image"),
-        ({"counts": [1]}, "cannot be read"),
-    ],
-)
-def test_a_broken_segmentation_names_its_image(
-    tmp_path: Path, segmentation: Any, message: str
-) -> None:
-    json_file = coco_json(tmp_path, [segmentation, CROWD])
-    (image,) = CocoSet("coco", tmp_path / "images", json_file)
-
-    with pytest.raises(ValueError, match=message) as error:
-        image.masks()
-    assert "a.jpg" in str(error.value)
-
-
-def test_an_image_that_was_resized_after_annotation_is_named(tmp_path: Path) -> None:
-    (image,) = CocoSet(
-        "coco", tmp_path / "images", coco_json(tmp_path, [[POLYGON], CROWD], width=60, height=40)
-    )
-
-    with pytest.raises(ValueError, match="60 x 40 pixels, its image 30 x 20"):
-        image.masks()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"images": []}', '{"images": [{}], "annotations": []}']
-)
-def test_a_file_that_is_no_coco_json_is_named(tmp_path: Path, text: str) -> None:
-    save(tmp_path / "images/a.jpg")
-    (tmp_path / "instances.json").write_text(text)
-
-    with pytest.raises(ValueError, match=r"coco: .*instances\.json is no"):
-        CocoSet("coco", tmp_path / "images", tmp_path / "instances.json")
-
-
-def test_a_json_of_other_images_names_the_key_to_set(tmp_path: Path) -> None:
-    json_file = coco_json(tmp_path, [CROWD], file_name="elsewhere.jpg")
-
-    with pytest.raises(FileNotFoundError, match="holds no image of the json; set `images`"):
-        CocoSet("coco", tmp_path / "images", json_file)
-
-
-def test_panoptic_segments_are_masks(tmp_path: Path) -> None:
-    save(tmp_path / "images/a.jpg")
-    segment_id = 7 + 256 * 8 + 65536 * 9
-    ids = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    ids[block(2, 4)] = (7, 8, 9)
-    (tmp_path / "panoptic").mkdir()
-    Image.fromarray(ids).save(tmp_path / "panoptic/a.png")
-    segments = [{"id": segment_id, "iscrowd": 0}, {"id": 0, "iscrowd": 1}]
-    entry = {"image_id": 5, "file_name": "a.png", "segments_info": segments}
-    coco = {"images": [{"id": 5, "file_name": "a.jpg"}], "annotations": [entry]}
-    (tmp_path / "panoptic.json").write_text(json.dumps(coco))
-
-    image_set = PanopticSet(
-        "stuff", tmp_path / "images", tmp_path / "panoptic", tmp_path / "panoptic.json"
-    )
-
-    assert np.array_equal(masks_of(image_set)["a"], [block(2, 4)])
-
-
 # BSDS, shards, scenes
 
 
@@ -246,6 +114,19 @@ def test_bsds_takes_every_region_of_the_finest_annotator(tmp_path: Path) -> None
 
     assert list(masks) == ["a"]
     assert [mask.sum() for mask in masks["a"]] == [HEIGHT * 10] * 3
+
+
+def test_a_bsds_file_without_an_image_is_an_orphan(tmp_path: Path) -> None:
+    save(tmp_path / "images/a.jpg")
+    for name in "ab":
+        (tmp_path / f"{name}.mat").write_bytes(b"")
+    bad: list[tuple[str, str, type]] = []
+
+    BsdsSet(
+        "bsds", tmp_path / "images", tmp_path, on_bad=lambda *b: bad.append((*b[:2], type(b[2])))
+    )
+
+    assert bad == [("bsds", "b", OrphanMask)]
 
 
 def test_a_broken_bsds_file_is_named(tmp_path: Path) -> None:
@@ -283,8 +164,8 @@ def test_a_dataset_version_is_a_set_with_its_current_masks(tmp_path: Path) -> No
 def test_a_truncated_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(b"\0" * 100)
 
-    with pytest.raises(ValueError, match=r"cut\.tar is no whole tar"):
-        tar_slices(tmp_path / "cut.tar")
+    with pytest.raises(ValueError, match=r"cut\.tar, the whole file: Not a"):
+        IndexedShard(tmp_path / "cut.tar")
 
 
 def test_scenes_are_the_same_every_time() -> None:

@@ -137,3 +137,38 @@ def test_masks_that_all_belong_elsewhere_are_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"check `images`, `masks` and `layout` \(binary\)"):
         MaskFolderSet("set", tmp_path / "images", tmp_path / "masks", layout="binary")
+
+
+def test_each_colour_but_black_is_an_object(tmp_path: Path) -> None:
+    save(tmp_path / "images/0.jpg")
+    red, green = block(0, 0), block(8, 8)
+    save(tmp_path / "masks/0.png", np.stack([red // 3, green // 3, red // 5], axis=-1))
+
+    image_set = MaskFolderSet("set", tmp_path / "images", tmp_path / "masks", layout="label_image")
+
+    found = masks_of(image_set)["0"]
+    assert sorted(mask.sum() for mask in found) == [16, 16]
+    assert np.array_equal(found[0] | found[1], (red + green) > 0)
+
+
+def test_what_is_left_out_is_told_to_on_bad(tmp_path: Path) -> None:
+    save(tmp_path / "images/a.jpg")
+    save(tmp_path / "images/unmasked.jpg")
+    save(tmp_path / "masks/a_0.png", block(0, 0, value=0))
+    save(tmp_path / "masks/more/b.png", block(0, 0))
+    bad: list[tuple[str, str, str]] = []
+
+    image_set = MaskFolderSet(
+        "set",
+        tmp_path / "images",
+        tmp_path / "masks",
+        layout="prefix",
+        on_bad=lambda name, key, error: bad.append((Path(name).name, key, type(error).__name__)),
+    )
+
+    assert masks_of(image_set) == {"a": []}
+    assert bad == [
+        ("set", "more/b.png", "OrphanMask"),
+        ("set", "unmasked", "UnmaskedImage"),
+        ("a_0.png", "mask 0", "EmptyMask"),
+    ]

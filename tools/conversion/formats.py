@@ -1,0 +1,34 @@
+"""The image set that a command line of `python -m tools.convert` names."""
+
+import argparse
+from typing import Any
+
+from sam_train.data.image_sets import (
+    BsdsSet,
+    CocoSet,
+    ImageSet,
+    MaskFolderSet,
+    PanopticSet,
+    ViaSet,
+)
+from sam_train.data.tar_members import OnBad
+
+FORMATS = {
+    "coco": CocoSet,
+    "lvis": CocoSet,
+    "panoptic": PanopticSet,
+    "masks": MaskFolderSet,
+    "bsds": BsdsSet,
+    "via": ViaSet,
+}
+NOT_OF_THE_SET = {"command", "out", "source", "images_per_shard", "workers"}
+
+
+def set_arguments(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The options that are the set's own, under the names of its arguments."""
+    return {key: value for key, value in vars(parsed).items() if key not in NOT_OF_THE_SET}
+
+
+def build_set(parsed: argparse.Namespace, on_bad: OnBad) -> ImageSet:
+    """The set; what it cannot use goes to `on_bad`."""
+    return FORMATS[parsed.command](parsed.source, **set_arguments(parsed), on_bad=on_bad)

@@ -1,0 +1,76 @@
+"""A set of images with masks becomes shards of a new version of a dataset."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from data_engine.executors.local import LocalExecutor
+from data_engine.run_folder import locked
+from sam_train.data.image_sets import ImageSet
+from sam_train.data.labeled_image import safe_key
+from sam_train.data.manifest import Dataset, Manifest, ShardEntry
+from tools.conversion.shard_plan import CountedBadSamples, carry_out, shard_plans
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The new version, its converted shards, and how many samples were bad, by kind."""
+
+    manifest: Manifest
+    entries: list[ShardEntry]
+    bad: Counter[str]
+
+
+def convert(
+    image_set: ImageSet,
+    dataset: Dataset,
+    *,
+    settings: Mapping[str, Any],
+    on_bad: CountedBadSamples,
+    images_per_shard: int = 1000,
+    workers: int = 1,
+    progress: Callable[[str], None] = print,
+) -> Conversion:
+    """Writes the set as shards images/NAME-000000.tar, ... and commits them after the latest's.
+
+    JPEG files that every decoder reads alike are kept byte by byte, other images are written as
+    JPEG of quality 95. What cannot be used goes to `on_bad`. A conversion that was interrupted
+    goes on where it was, if set and `settings` (how the set was made) are the same.
+    """
+    name = image_set.name
+    if not name or safe_key(name) != name:
+        raise ValueError(f"the source {name!r} needs a name of letters, digits, - and _")
+    if images_per_shard < 1:
+        raise ValueError(f"{images_per_shard} images per shard are none: give at least one")
+
+    with locked(dataset.root):
+        parent = dataset.read() if dataset.versions() else None
+        before = list(parent.shards) if parent else []
+        if any(entry.source == name for entry in before):
+            raise ValueError(
+                f"{dataset.root} has shards of the source {name} already: choose another name"
+            )
+        bad = on_bad.counts.copy()
+        entries = list[ShardEntry]()
+        plans = shard_plans(image_set, images_per_shard, settings)
+        work = partial(carry_out, dataset=dataset, on_bad=on_bad)
+        for done, result in enumerate(LocalExecutor(workers).run(work, plans), start=1):
+            bad += result.bad
+            entries += [result.entry] if result.entry else []
+            progress(f"{done} of {len(plans)} shards: {count(entries)}, {bad.total():,} bad")
+        if not entries:
+            raise ValueError(f"no image of {name} can be used; {on_bad.path} says why of each")
+        entries.sort(key=lambda entry: entry.images)
+        manifest = dataset.commit(
+            before + entries, parent=parent.version if parent else None, phase="known", round=0
+        )
+    return Conversion(manifest, entries, bad)
+
+
+def count(entries: list[ShardEntry]) -> str:
+    """How much some shards hold."""
+    images = sum(entry.image_count for entry in entries)
+    masks = sum(entry.mask_count for entry in entries)
+    return f"{images:,} images, {masks:,} masks"

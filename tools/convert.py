@@ -1,0 +1,81 @@
+"""Annotated images of other formats become a version of a dataset, and a version becomes theirs.
+
+    python -m tools.convert coco --images PHOTOS --annotations instances.json --out DATASET
+    python -m tools.convert export-coco DATASET --out instances.json --images PHOTOS
+
+Masks have no category here: it is dropped on the way in and is 1, `object`, on the way out.
+"""
+
+import argparse
+from pathlib import Path
+
+from sam_train.command_line import one_sentence_errors
+from tools.conversion.arguments import build_parser
+
+EXPORTS = {"export-coco", "export-lvis", "export-labels"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one subcommand."""
+    parsed = build_parser(__doc__).parse_args(arguments)
+    with one_sentence_errors("convert"):
+        if parsed.command in EXPORTS:
+            export(parsed)
+        else:
+            to_dataset(parsed)
+
+
+def to_dataset(parsed: argparse.Namespace) -> None:
+    """Converts one set and says what the new version holds."""
+    from sam_train.data.manifest import Dataset
+    from tools.conversion.formats import build_set, set_arguments
+    from tools.conversion.shard_plan import CountedBadSamples
+    from tools.conversion.to_shards import convert, count
+
+    dataset = Dataset(parsed.out.expanduser())
+    on_bad = CountedBadSamples(dataset.root / "bad_samples.jsonl")
+    conversion = convert(
+        build_set(parsed, on_bad),
+        dataset,
+        settings=set_arguments(parsed) | {"format": parsed.command},
+        on_bad=on_bad,
+        images_per_shard=parsed.images_per_shard,
+        workers=parsed.workers,
+    )
+    version, entries = conversion.manifest.version, conversion.entries
+    print(f"{dataset.root} version {version}: {count(entries)} of {parsed.source} were added")
+    print_bad(conversion.bad, on_bad.path)
+
+
+def export(parsed: argparse.Namespace) -> None:
+    """Writes one version in another format and says what that cost."""
+    from sam_train.data.locations import location
+    from tools.conversion.dataset_samples import dataset_samples
+    from tools.conversion.shard_plan import CountedBadSamples
+
+    out = parsed.out.expanduser()
+    on_bad = CountedBadSamples(out.with_name(f"{out.name}.bad_samples.jsonl"))
+    samples = dataset_samples(location(parsed.dataset), parsed.version, on_bad)
+    if parsed.command == "export-labels":
+        from tools.conversion.label_images import export_labels
+
+        print(export_labels(samples, out))
+    else:
+        from tools.conversion.coco_document import export_coco
+
+        style = parsed.command.removeprefix("export-")
+        print(
+            export_coco(samples, out, style=style, polygons=parsed.polygons, images=parsed.images)
+        )
+    print_bad(on_bad.counts, on_bad.path)
+
+
+def print_bad(bad: dict[str, int], listed_in: Path) -> None:
+    """Says how many samples were bad, of which kinds."""
+    if bad:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(bad.items()))
+        print(f"bad: {kinds}, listed in {listed_in}")
+
+
+if __name__ == "__main__":
+    main()

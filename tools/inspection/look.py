@@ -1,0 +1,107 @@
+"""One pass over the records of a shard or a dataset version."""
+
+import hashlib
+import heapq
+import io
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from sam_train.data.durable import durable_file
+from sam_train.data.locations import Location, location
+from sam_train.data.manifest import Dataset
+from sam_train.data.shards import IndexedShard
+from sam_train.data.tar_members import OnBad
+from tools.inspection.contact_sheet import Picture, in_rows, tile
+from tools.inspection.holdings import Holdings
+
+Say = Callable[[str], None]
+
+
+def look(
+    path: str | Location,
+    *,
+    version: str = "latest",
+    sheet: Path | None = None,
+    images: int = 24,
+    columns: int = 6,
+    say: Say = print,
+) -> None:
+    """Says what a tar or a dataset version holds and draws some of its images, if there is a sheet.
+
+    The images are drawn by the hash of their key. Samples that cannot be used are named.
+    """
+
+    said = set[str]()
+
+    def on_bad(shard: str, key: str, error: Exception) -> None:
+        if (name := key or shard) not in said:
+            say(f"bad         {name}: {error}")
+        said.add(name)
+
+    holdings = Holdings()
+    passing = counted(opened(location(path), version, say, on_bad), holdings, on_bad)
+    drawn = heapq.nsmallest(images, passing, key=lambda one: _draw(one[0]))
+    for line in holdings.lines():
+        say(line)
+    if sheet is None:
+        return
+    tiles = list(tiles_of(drawn, on_bad))
+    if not tiles:
+        raise ValueError(f"{path} holds no image that can be drawn")
+    write_png(sheet.expanduser(), in_rows(tiles, columns))
+    say(f"sheet       {sheet}, {len(tiles)} images")
+
+
+def opened(path: Location, version: str, say: Say, on_bad: OnBad) -> Iterator[IndexedShard]:
+    """The shards of a dataset version, or the one tar, one after the other."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}: name a dataset or a tar")
+    if path.is_file():
+        say(f"shard       {path}")
+        yield IndexedShard(path, on_bad=on_bad)
+        return
+    manifest = Dataset(path).read(version)
+    say(f"dataset     {path}, version {manifest.version}, {len(manifest.shards)} shards")
+    for source in sorted({entry.source for entry in manifest.shards}):
+        count = sum(entry.image_count for entry in manifest.shards if entry.source == source)
+        say(f"source      {source}: {count:,} images")
+    for entry in manifest.shards:
+        layer = path / entry.annotations if entry.annotations else None
+        yield IndexedShard(path / entry.images, layer, skip=entry.excluded, on_bad=on_bad)
+
+
+def counted(
+    shards: Iterable[IndexedShard], holdings: Holdings, on_bad: OnBad
+) -> Iterator[tuple[str, IndexedShard]]:
+    """The key and the shard of each image, counted as it passes by."""
+    for shard in shards:
+        for key in shard.keys:
+            try:
+                holdings.add(shard[key].record)
+            except ValueError as error:
+                on_bad("", key, error)
+            else:
+                yield key, shard
+
+
+def tiles_of(drawn: Iterable[tuple[str, IndexedShard]], on_bad: OnBad) -> Iterator[Picture]:
+    """The pictures of the sheet, in the order of their keys."""
+    for key, shard in sorted(drawn, key=lambda one: one[0]):
+        try:
+            yield tile(shard[key])
+        except ValueError as error:
+            on_bad("", key, error)
+
+
+def write_png(path: Path, picture: Picture) -> None:
+    """Writes a whole PNG or none."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    with durable_file(path) as file:
+        file.write(buffer.getvalue())
+
+
+def _draw(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
