@@ -1,102 +1,118 @@
 """The data of a training run: one version of one dataset, as an endless stream of batches."""
 
-from collections.abc import Mapping
+import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader
 
-from sam_train.data.bad_samples import BadSampleLog
-from sam_train.data.collate import collate
+from sam_train.data.bad_samples import BadSampleLog, BadShare
 from sam_train.data.examples import ExampleMaker
-from sam_train.data.manifest import Dataset, Manifest
-from sam_train.data.pipeline import ShardFiles, training_pipeline
-from sam_train.data.records import PHASES
+from sam_train.data.locations import location
+from sam_train.data.manifest import Dataset
+from sam_train.data.mixture import Mixture
+from sam_train.data.pipeline import TrainingImages, TrainingStream
+
+logger = logging.getLogger(__name__)
 
 
 class SamDataModule(LightningDataModule):
     """Streams a version of a dataset.
 
     The stream has no end: the trainer's `max_steps` or `limit_train_batches` says how much of it
-    is used. `phase_weights` says how often images of a phase are seen beside others, 0 for never,
-    and 1 for each phase that it does not name. Useless samples are listed in `bad_samples`.
+    is used. A checkpoint holds the version and the position in the stream, one batch per
+    optimiser step; a resumed run goes on from there, with any number of workers or ranks. Useless
+    samples are listed in `bad_samples`; a larger share than `max_bad_share` ends the run.
     """
 
     def __init__(
         self,
         dataset: Path | str,
-        version: int | Literal["latest"] = "latest",
+        version: int | str = "latest",
         *,
         make_example: ExampleMaker,
         bad_samples: Path | str,
         batch_size: int,
         num_workers: int = 0,
-        shuffle_buffer: int = 256,
-        phase_weights: Mapping[str, float | int] | None = None,
+        mixture: Mixture | None = None,
+        max_bad_share: float = 0.1,
     ) -> None:
         super().__init__()
-        self.dataset = Dataset(Path(dataset))
+        self.dataset = Dataset(location(dataset))
         self.version = version
         self.make_example = make_example
         self.bad_samples = BadSampleLog(Path(bad_samples))
+        self.bad_share = BadShare(max_bad_share, listed_in=Path(bad_samples))
         self.batch_size = _at_least("batch_size", batch_size, 1)
         self.num_workers = _at_least("num_workers", num_workers, 0)
-        self.shuffle_buffer = _at_least("shuffle_buffer", shuffle_buffer, 1)
-        self.phase_weights = dict(phase_weights or {})
+        self.mixture = mixture or Mixture()
+        self._resumed = {"step": 0, "position": 0}
 
     def setup(self, stage: str | None = None) -> None:
         """Finds what cannot work before any step is made; pins the version."""
         self.manifest = self.dataset.read(self.version)
         self.dataset.verify(self.manifest)
-        self.shards = choose_shards(self.dataset, self.manifest, self.phase_weights)
+        self.shards = self.mixture.choose(self.dataset, self.manifest)
 
-    def train_dataloader(self) -> DataLoader:
-        """A run that resumes at a later step gets other draws than the ones it has seen."""
-        rank, step = 0, 0
-        if self.trainer is not None:
-            rank, step = self.trainer.global_rank, self.trainer.global_step
-        return DataLoader(
-            training_pipeline(
-                self.shards,
-                self.make_example,
-                shuffle_buffer=self.shuffle_buffer,
-                on_bad=self.bad_samples,
-                seed=(self.make_example.seed, rank, step),
-            ),
+    def train_dataloader(self) -> TrainingStream:
+        images = TrainingImages(
+            self.shards,
+            self.make_example,
+            mixed_shards=self.mixture.mixed_shards,
+            on_bad=self.bad_samples,
+        )
+        rank = self.trainer.global_rank if self.trainer else 0
+        if rank == 0:
+            logger.info(self._plan(images.order.epoch_size))
+        return TrainingStream(
+            images,
+            self.bad_share,
+            self.next_position,
             batch_size=self.batch_size,
-            collate_fn=collate,
             num_workers=self.num_workers,
-            multiprocessing_context="fork" if self.num_workers else None,
-            persistent_workers=self.num_workers > 0,  # a new worker would start at epoch 0 again
-            pin_memory=torch.cuda.is_available(),
+            rank=rank,
+            world_size=self._world_size,
         )
 
+    def next_position(self) -> int:
+        """How many images all ranks have trained on; batches that are loaded ahead do not count."""
+        steps = (self.trainer.global_step if self.trainer else 0) - self._resumed["step"]
+        return self._resumed["position"] + steps * self.batch_size * self._world_size
 
-def choose_shards(
-    dataset: Dataset, manifest: Manifest, phase_weights: Mapping[str, float | int]
-) -> list[ShardFiles]:
-    """The shards of a version that hold masks and are not weighted away."""
-    unknown = phase_weights.keys() - set(PHASES)
-    if unknown:
-        raise ValueError(f"There is no phase {min(unknown)!r} to weight; phases: {list(PHASES)}.")
-    shards = [
-        ShardFiles(
-            dataset.root / entry.images,
-            dataset.root / entry.annotations if entry.annotations else None,
-            float(phase_weights.get(entry.phase, 1)),
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "version": self.manifest.version,
+            "step": self.trainer.global_step,
+            "position": self.next_position(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes back to the version that the run began with, or refuses another one."""
+        began_with = state_dict["version"]
+        if self.version != "latest" and self.dataset.read(self.version).version != began_with:
+            raise ValueError(
+                f"The run began with version {began_with} of {self.dataset.root}: resume it with "
+                f"version={began_with}, or start another run for version {self.version}."
+            )
+        self.version = began_with
+        self.setup()
+        self._resumed = {name: state_dict[name] for name in ("step", "position")}
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    def _plan(self, epoch_size: int) -> str:
+        """What happens with these shards on so many ranks and workers, in one line."""
+        step_size = self.batch_size * self._world_size
+        return (
+            f"version {self.manifest.version} of {self.dataset.root}: {len(self.shards)} shards, "
+            f"{sum(shard.image_count for shard in self.shards)} images, {epoch_size} an epoch as "
+            f"weighted; {self._world_size} ranks x {max(1, self.num_workers)} loaders share them "
+            f"image by image, so none waits for uneven shards; an epoch is "
+            f"{epoch_size / step_size:.1f} steps of {step_size}; begins at image "
+            f"{self.next_position()}"
         )
-        for entry in manifest.shards
-        if entry.mask_count > 0 and phase_weights.get(entry.phase, 1) > 0
-    ]
-    if not shards:
-        phases = sorted({entry.phase for entry in manifest.shards})
-        raise ValueError(
-            f"Version {manifest.version} of {dataset.root} has no masks to train on (phases "
-            f"{phases}, weights {dict(phase_weights)}): annotate it first or change the weights."
-        )
-    return shards
 
 
 def _at_least(name: str, value: int, least: int) -> int:

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 
 from sam_train.data.collate import Example
+from sam_train.data.color_jitter import jitter_colors
+from sam_train.data.filters import MaskFilter
 from sam_train.data.images import check_recorded_size
 from sam_train.data.records import BadSample, InvalidRecord, Record, Sample
 from sam_train.data.transforms import (
@@ -32,16 +34,16 @@ class ExampleMaker:
     """Draws a view of the image and up to `max_masks` of its masks.
 
     The masks are drawn before any is decoded, and none is painted at the image's own size.
-    On SA-1B neither flip nor jitter is used; masks over more than `max_mask_area` of the image
-    are left out (SAM, App. A).
+    On SA-1B neither flip nor jitter is used (SAM, App. A). `color_jitter` is its strength, 0 to 1.
     """
 
     image_size: int
     mask_size: int
     max_masks: int = 64
-    max_mask_area: float = 0.9
+    mask_filter: MaskFilter = field(default_factory=MaskFilter)
     flip: bool = False
     scale_range: Sequence[float] | None = None
+    color_jitter: float = 0.0
     seed: int = 0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Example:
@@ -51,9 +53,13 @@ class ExampleMaker:
         gt_masks, ids = self._choose_masks(sample.record, view, rng)
         image = decode_image(sample.image_bytes)
         check_recorded_size((image.shape[1], image.shape[2]), info)
+        image = view_image(image, view, self.image_size)
+        if self.color_jitter:
+            shown = image[:, : view.input_size[0], : view.input_size[1]]  # padding stays black
+            shown[:] = jitter_colors(shown, rng, strength=self.color_jitter)
         return {
             "key": sample.key,
-            "image": view_image(image, view, self.image_size),
+            "image": image,
             "input_size": view.input_size,
             "original_size": (view.height, view.width),
             "gt_masks": torch.from_numpy(gt_masks),
@@ -72,27 +78,29 @@ class ExampleMaker:
     ) -> tuple[Bool[np.ndarray, "n s s"], list[int]]:
         """Draws masks until enough are not empty on the grid; their ids beside them."""
         rows, columns = view_grid(view, self.image_size, self.mask_size)
-        max_area = self.max_mask_area * record["image"]["height"] * record["image"]["width"]
-        small = [a for a in record["annotations"] if a["area"] <= max_area]
-        boxes = np.array([a["bbox"] for a in small], np.float64).reshape(-1, 4)
+        try:
+            kept = self.mask_filter(record, view)
+            boxes = np.array([a["bbox"] for a in kept], np.float64).reshape(-1, 4)
+        except (TypeError, ValueError, KeyError) as error:
+            raise InvalidRecord(f"A field of its masks makes no sense: {error}.") from error
         candidates = np.flatnonzero(boxes_on_grid(boxes, rows, columns))
 
         masks: list[Bool[np.ndarray, "s s"]] = []
         ids: list[int] = []
         for index in rng.permutation(candidates):
             try:
-                mask = view_mask(small[index]["segmentation"], rows, columns, self.mask_size)
+                mask = view_mask(kept[index]["segmentation"], rows, columns, self.mask_size)
             except ValueError as error:
-                raise InvalidRecord(f"Mask {small[index]['id']}: {error}") from error
+                raise InvalidRecord(f"Mask {kept[index]['id']}: {error}") from error
             if mask.any():
                 masks.append(mask)
-                ids.append(small[index]["id"])
+                ids.append(kept[index]["id"])
             if len(masks) == self.max_masks:
                 break
         if not masks:
             raise NoObjects(
-                f"None of its {len(record['annotations'])} masks is left on a grid of "
-                f"{self.mask_size} cells, masks over {self.max_mask_area:.0%} of the image aside."
+                f"None of its {len(record['annotations'])} masks is left: {len(kept)} pass the "
+                f"filter, none of them is seen on a grid of {self.mask_size} cells."
             )
         return np.stack(masks), ids
 

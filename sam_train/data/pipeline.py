@@ -1,127 +1,146 @@
-"""The training stream: endless, shuffled, and the same for the same seed, rank and worker."""
+"""The training stream: endless, shuffled, and known at every position without those before it.
 
-import random
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from itertools import islice
-from pathlib import Path
+What comes at a position depends on the seed and the shards alone. So a stream goes on anywhere,
+and is the same for any number of ranks, loader processes and interruptions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
-import webdataset as wds
-from torch.utils.data import get_worker_info
+import torch
+from torch.utils.data import DataLoader, Dataset
 
-from sam_train.data.collate import Example
-from sam_train.data.examples import ExampleMaker
-from sam_train.data.records import BadSample, Sample
-from sam_train.data.shards import OnBad, read_shard
+from sam_train.data.bad_samples import BadShare
+from sam_train.data.collate import Batch, Example, collate
+from sam_train.data.examples import ExampleMaker, NoObjects
+from sam_train.data.image_order import ImageOrder
+from sam_train.data.mixture import ShardFiles
+from sam_train.data.records import BadSample
+from sam_train.data.shards import IndexedShard
+from sam_train.data.tar_members import OnBad, TruncatedShard
 
-# After so many useless samples in a row the data is taken to be wrong rather than unlucky.
+# After so many useless images in a row the data is taken to be wrong rather than unlucky.
 PATIENCE = 10_000
+LOOK_AHEAD = 10_000  # positions from which a useless image is replaced
 
 
-class ShardFiles(NamedTuple):
-    """A shard, its current layer, and how often it is drawn beside the others."""
-
-    images: Path
-    annotations: Path | None = None
-    weight: float = 1.0
+class UselessData(ValueError):
+    """Nothing to train on was found for a long time."""
 
 
-class DrawnShard(NamedTuple):
-    """A shard, and the seed of all that is random about this reading of it."""
+class DrawnBatch(Batch):
+    """A batch that says where its images come from, and how many were bad and replaced."""
 
-    files: ShardFiles
-    seed: int
-
-
-class Visit(NamedTuple):
-    """A sample that was read, from which shard, and the seed of this one visit."""
-
-    shard: Path
-    sample: Sample
-    seed: tuple[int, int]
+    sources: list[str]
+    phases: list[str]
+    bad_count: int
 
 
-def training_pipeline(
-    shards: Sequence[ShardFiles],
-    make_example: ExampleMaker,
-    *,
-    shuffle_buffer: int,
-    on_bad: OnBad,
-    seed: Sequence[int],
-) -> wds.DataPipeline:
-    """Draws shards for ever and yields examples; what cannot be used goes to `on_bad`.
+class Draw(NamedTuple):
+    """An example, its shard, and how many bad images were met before it."""
 
-    `seed` holds whatever tells this stream from others (the run's seed, the rank, the step that
-    it resumes at); loader workers and epochs add themselves. Every rank and worker draws from
-    all shards, so there may be fewer shards than workers.
-    """
-    return wds.DataPipeline(
-        ShardDraws(shards, seed=seed),
-        partial(read_samples, on_bad=on_bad),
-        partial(shuffle, size=shuffle_buffer),
-        partial(make_examples, make_example=make_example, on_bad=on_bad),
-    )
+    example: Example
+    shard: ShardFiles
+    bad_count: int
 
 
-class ShardDraws:
-    """Draws shards with replacement, for ever. Every call is another epoch, with other draws."""
+class TrainingImages(Dataset[DrawnBatch | Exception]):
+    """The examples at all positions of the stream; what cannot be used goes to `on_bad`."""
 
-    def __init__(self, shards: Sequence[ShardFiles], *, seed: Sequence[int]) -> None:
+    def __init__(
+        self,
+        shards: Sequence[ShardFiles],
+        make_example: ExampleMaker,
+        *,
+        mixed_shards: int,
+        on_bad: OnBad,
+    ) -> None:
         self.shards = list(shards)
-        self.seed = tuple(seed)
-        self.epoch = -1
+        self.make_example = make_example
+        self.on_bad = on_bad
+        self.order = ImageOrder(
+            [shard.image_count for shard in shards],
+            [shard.weight for shard in shards],
+            mixed_shards=mixed_shards,
+            seed=make_example.seed,
+        )
+        self._open = lru_cache(maxsize=mixed_shards)(self._open_shard)
 
-    def __call__(self) -> Iterator[DrawnShard]:
-        self.epoch += 1
-        worker = get_worker_info()
-        rng = random.Random(str((*self.seed, worker.id if worker else 0, self.epoch)))
-        weights = [shard.weight for shard in self.shards]
-        while True:
-            (files,) = rng.choices(self.shards, weights)
-            yield DrawnShard(files, rng.getrandbits(64))
+    def __getitem__(self, positions: Sequence[int]) -> DrawnBatch | Exception:
+        """The batch of some positions.
 
-
-def read_samples(draws: Iterable[DrawnShard], on_bad: OnBad) -> Iterator[Visit]:
-    """Reads every shard and gives each of its samples a seed of its own."""
-    barren = 0
-    for files, seed in draws:
-        barren += 1
-        for index, sample in enumerate(read_shard(files.images, files.annotations, on_bad=on_bad)):
-            barren = 0
-            yield Visit(files.images, sample, (seed, index))
-        if barren == PATIENCE:
-            raise ValueError(f"{PATIENCE} shards in a row had no sample, {files.images} the last.")
-
-
-def shuffle(visits: Iterable[Visit], size: int) -> Iterator[Visit]:
-    """Holds `size` samples, still compressed, and swaps each that comes for one of them."""
-    visits = iter(visits)
-    held = list(islice(visits, size))
-    rng = random.Random(str(held[0].seed))
-    for visit in visits:
-        place = rng.randrange(size)
-        yield held[place]
-        held[place] = visit
-
-
-def make_examples(
-    visits: Iterable[Visit], make_example: ExampleMaker, on_bad: OnBad
-) -> Iterator[Example]:
-    """Makes an example of every sample of which one can be made."""
-    failures = 0
-    for shard, sample, seed in visits:
+        An error of the data is returned: raised in a loader process it would lose its sentence.
+        """
         try:
-            example = make_example(sample, np.random.default_rng(seed))
-        except BadSample as error:
-            on_bad(str(shard), sample.key, error)
-            failures += 1
-            if failures == PATIENCE:
-                raise ValueError(
-                    f"{PATIENCE} images in a row were of no use; the last was {sample.key} of "
-                    f"{shard}: {error}"
-                ) from error
-        else:
-            failures = 0
-            yield example
+            draws = [self.draw(position) for position in positions]
+        except (UselessData, OSError) as error:
+            return error
+        return {
+            **collate([draw.example for draw in draws]),
+            "sources": [draw.shard.source for draw in draws],
+            "phases": [draw.shard.phase for draw in draws],
+            "bad_count": sum(draw.bad_count for draw in draws),
+        }
+
+    def draw(self, position: int) -> Draw:
+        """The example at a position; a useless image is replaced by one that comes soon after."""
+        rng = np.random.default_rng((self.make_example.seed, position))
+        bad_count = 0
+        for _ in range(PATIENCE):
+            place, number = self.order[position]
+            shard, samples = self.shards[place], self._open(place)
+            key = samples.keys[number] if number < len(samples) else ""
+            try:
+                if not key:
+                    raise TruncatedShard(f"It has only {len(samples)} images; fetch it again.")
+                return Draw(self.make_example(samples[key], rng), shard, bad_count)
+            except BadSample as error:
+                self.on_bad(str(shard.images), key, error)
+                bad_count += not isinstance(error, NoObjects)
+                position += int(rng.integers(1, LOOK_AHEAD))
+                last = f"{key} of {shard.images}: {error}"
+        raise UselessData(f"{PATIENCE} images in a row were of no use; the last was {last}")
+
+    def _open_shard(self, place: int) -> IndexedShard:
+        images, annotations, *_, excluded = self.shards[place]
+        return IndexedShard(images, annotations, skip=excluded, on_bad=self.on_bad)
+
+
+@dataclass(frozen=True)
+class TrainingStream:
+    """Batches from `next_position()` on, without end; the ranks take turns.
+
+    Every iteration asks for its position anew, so that an epoch goes on where the last one ended.
+    """
+
+    images: TrainingImages
+    bad_share: BadShare
+    next_position: Callable[[], int]
+    batch_size: int
+    num_workers: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def __iter__(self) -> Iterator[DrawnBatch]:
+        loader = DataLoader(
+            self.images,
+            sampler=self._positions(),
+            batch_size=None,  # a sample is a batch already
+            num_workers=self.num_workers,
+            multiprocessing_context="fork" if self.num_workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+        for batch in loader:
+            if isinstance(batch, Exception):
+                raise batch
+            self.bad_share.add(used=len(batch["keys"]), bad=batch["bad_count"])
+            yield batch
+
+    def _positions(self) -> Iterator[range]:
+        first = self.next_position() + self.rank * self.batch_size
+        for start in count(first, self.world_size * self.batch_size):
+            yield range(start, start + self.batch_size)

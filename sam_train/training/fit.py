@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
@@ -33,7 +32,7 @@ class Fit:
         sam: Sam,
         *,
         dataset_root: Path | str,
-        version: int | Literal["latest"],
+        version: int | str,
         output_dir: Path | str,
         max_steps: int,
         seed: int,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sam_train.data.examples import ExampleMaker, NoObjects, object_seed
+from sam_train.data.filters import MaskFilter
 from sam_train.data.images import UnreadableImage, encode_jpeg
 from sam_train.data.records import InvalidRecord, Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
@@ -70,8 +71,10 @@ def test_a_mask_that_is_thinner_than_its_box_and_lost_is_drawn_again():
 
 def test_masks_of_nearly_the_whole_image_are_left_out():
     whole, most = (0, 0, 60, 80), (0, 0, 53, 80)
-    example = make(sample(whole, most), max_mask_area=0.9)
+    example = make(sample(whole, most))
     assert example["object_seeds"].tolist() == [object_seed(0, "toy", 1)]
+    everything = make(sample(whole, most), mask_filter=MaskFilter(max_area=1.0))
+    assert len(everything["gt_masks"]) == 2
 
 
 @pytest.mark.parametrize("boxes", [(), ((0, 0, 60, 80),), ((0, 0, 1, 1),)])
@@ -98,6 +101,21 @@ def test_a_corrupt_mask_is_reported():
     bad.record["annotations"][0]["segmentation"]["counts"] = "04"
     with pytest.raises(InvalidRecord, match="Mask 0: The runs"):
         make(bad)
+
+
+@pytest.mark.parametrize("field, value", [("area", "many"), ("bbox", [1, 2]), ("bbox", None)])
+def test_a_field_of_a_wrong_type_is_reported(field, value):
+    bad = sample((0, 0, 30, 40), (0, 0, 10, 10))
+    bad.record["annotations"][0][field] = value
+    with pytest.raises(InvalidRecord, match="A field of its masks makes no sense"):
+        make(bad)
+
+
+def test_colour_jitter_is_off_unless_wanted_and_leaves_the_padding_black():
+    plain, jittered = (make(sample((0, 0, 30, 40)), color_jitter=s)["image"] for s in (0.0, 0.5))
+    assert (plain[:, :48] - 100).abs().max() <= 1
+    assert (jittered[:, :48] != plain[:, :48]).all()
+    assert (jittered[:, 48:] == 0).all()
 
 
 def test_flip_and_jitter_move_image_and_masks_together():
