@@ -65,12 +65,18 @@ def _open_alone(partial: Path) -> BinaryIO:
 
 
 def _lock(descriptor: int, partial: Path) -> bool:
-    """Whether the file is ours now; another writer may have renamed it since it was opened."""
+    """Whether the file is ours now, and no finished file."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(descriptor), partial.stat())
+        found = partial.stat()
     except (BlockingIOError, FileNotFoundError):
         return False
+    if not os.path.samestat(os.fstat(descriptor), found):  # renamed by its writer meanwhile
+        return False
+    if found.st_nlink > 1:  # its writer was killed right after it had linked the finished file
+        partial.unlink()
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -159,7 +159,7 @@ def usable_record(text: bytes) -> Record:
     """Parses a record in which every mask can be told from the others by its id."""
     record = parse_record(text)
     ids = [annotation["id"] for annotation in record["annotations"]]
-    if not all(isinstance(id, int) for id in ids):
+    if not set(map(type, ids)) <= {int}:
         raise InvalidRecord("The ids of its masks are not all whole numbers.")
     if len(set(ids)) < len(ids):
         twice = next(id for place, id in enumerate(ids) if id in ids[:place])

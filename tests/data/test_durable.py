@@ -32,6 +32,15 @@ def test_a_partial_file_of_a_killed_process_is_overwritten(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"whole"
 
 
+def test_a_finished_file_is_safe_from_the_remains_of_its_writer(tmp_path):
+    (tmp_path / "file").write_bytes(b"finished")
+    (tmp_path / "file.partial").hardlink_to(tmp_path / "file")
+    with pytest.raises(FileExistsError), durable_file(tmp_path / "file", replace=False) as file:
+        file.write(b"new")
+    assert (tmp_path / "file").read_bytes() == b"finished"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_without_replace_an_existing_file_stays(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(FileExistsError), durable_file(tmp_path / "file", replace=False) as file:
