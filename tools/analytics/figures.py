@@ -16,7 +16,7 @@ Counts = Int[np.ndarray, " bins"]
 
 
 def distribution(
-    title: str, counts: Mapping[str, Counts], edges: Sequence[float], *, log10: bool = False
+    title: str, counts: Mapping[str, Counts], edges: Sequence[float | int], *, log10: bool = False
 ) -> Markup:
     """The share of masks in each bin, a line per version, the last one in colour.
 
@@ -50,7 +50,7 @@ def centre_map(title: str, counts: Int[np.ndarray, "y x"]) -> Markup:
     return _svg(figure)
 
 
-def _plot_shares(axes: Axes, counts: Mapping[str, Counts], edges: Sequence[float]) -> None:
+def _plot_shares(axes: Axes, counts: Mapping[str, Counts], edges: Sequence[float | int]) -> None:
     for index, (name, count) in enumerate(counts.items()):
         share = 100 * count / max(1, count.sum())
         axes.stairs(share, edges, color=_shade(index, len(counts)), linewidth=1.4, label=name)

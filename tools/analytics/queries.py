@@ -19,13 +19,13 @@ MEASURES = {
     "size": Measure(
         "Relative size of a mask, √(area / image area)",
         "log10(sqrt(nullif(relative_area, 0)))",
-        low=-3,
-        high=0,
+        low=-3.0,
+        high=0.0,
         log10=True,
     ),
-    "concavity": Measure("Concavity, 1 - area / convex hull area", "concavity", low=0, high=1),
-    "predicted_iou": Measure("Predicted IoU", "predicted_iou", low=0, high=1),
-    "stability_score": Measure("Stability score", "stability_score", low=0, high=1),
+    "concavity": Measure("Concavity, 1 - area / convex hull area", "concavity", low=0.0, high=1.0),
+    "predicted_iou": Measure("Predicted IoU", "predicted_iou", low=0.0, high=1.0),
+    "stability_score": Measure("Stability score", "stability_score", low=0.0, high=1.0),
 }
 CENTRE_CELLS = 48  # of the centre map, on a side
 

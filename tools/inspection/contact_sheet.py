@@ -34,7 +34,7 @@ def tile(sample: Sample) -> UInt8[np.ndarray, "342 320 3"]:
     return paper
 
 
-def in_rows(tiles: Sequence[Picture], columns: int) -> Picture:
+def in_rows(tiles: Sequence[Picture], columns: int) -> UInt8[np.ndarray, "height width 3"]:
     """The tiles on white, in their order."""
     columns = min(columns, len(tiles))
     height, width = (side + MARGIN for side in tiles[0].shape[:2])
