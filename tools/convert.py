@@ -4,6 +4,8 @@
     python -m tools.convert export-coco DATASET --out instances.json --images PHOTOS
 
 Masks have no category here: it is dropped on the way in and is 1, `object`, on the way out.
+SA-V is not read: its json has the masks of a video's frames, which lie in an mp4. Save the frames
+as images and their masks as label images, and convert those with `masks --layout label_image`.
 """
 
 import argparse
@@ -71,10 +73,10 @@ def export(parsed: argparse.Namespace) -> None:
 
 
 def print_bad(bad: dict[str, int], listed_in: Path) -> None:
-    """Says how many samples were bad, of which kinds."""
+    """Says how much was left out, and why."""
     if bad:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(bad.items()))
-        print(f"bad: {kinds}, listed in {listed_in}")
+        print(f"left out: {kinds}, listed in {listed_in}")
 
 
 if __name__ == "__main__":

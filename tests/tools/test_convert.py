@@ -86,7 +86,7 @@ def test_a_second_source_makes_a_version_with_both(tmp_path: Path) -> None:
 
     assert list(masks(tmp_path / "ds", "1")) == ["a-0", "a-1"]
     assert list(masks(tmp_path / "ds", "2")) == ["a-0", "a-1", "b-0", "b-1"]
-    with pytest.raises(SystemExit, match="has shards of the source b already"):
+    with pytest.raises(SystemExit, match="images/b-000000.tar belongs to version 2 of .* already"):
         main([*arguments, "--source", "b"])
 
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_used_is_listed_and_counted(
         "masks-3": "UnusableMask",
     }
     said = capsys.readouterr().out
-    assert "bad: 1 UnmaskedImage, 3 UnreadableImage, 1 UnusableMask, listed in" in said
+    assert "left out: 1 UnmaskedImage, 3 UnreadableImage, 1 UnusableMask, listed in" in said
 
 
 def test_a_set_without_a_usable_image_makes_no_version(tmp_path: Path) -> None:

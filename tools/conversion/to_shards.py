@@ -1,7 +1,7 @@
 """A set of images with masks becomes shards of a new version of a dataset."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from data_engine.run_folder import locked
 from sam_train.data.image_sets import ImageSet
 from sam_train.data.labeled_image import safe_key
 from sam_train.data.manifest import Dataset, Manifest, ShardEntry
-from tools.conversion.shard_plan import CountedBadSamples, carry_out, shard_plans
+from tools.conversion.shard_plan import CountedBadSamples, ShardPlan, carry_out, shard_plans
 
 
 @dataclass(frozen=True)
@@ -46,27 +46,37 @@ def convert(
         raise ValueError(f"{images_per_shard} images per shard are none: give at least one")
 
     with locked(dataset.root):
-        parent = dataset.read() if dataset.versions() else None
-        before = list(parent.shards) if parent else []
-        if any(entry.source == name for entry in before):
-            raise ValueError(
-                f"{dataset.root} has shards of the source {name} already: choose another name"
-            )
-        bad = on_bad.counts.copy()
-        entries = list[ShardEntry]()
         plans = shard_plans(image_set, images_per_shard, settings)
+        refuse_taken(plans, dataset)
+        bad, entries = on_bad.counts.copy(), list[ShardEntry]()
         work = partial(carry_out, dataset=dataset, on_bad=on_bad)
         for done, result in enumerate(LocalExecutor(workers).run(work, plans), start=1):
             bad += result.bad
             entries += [result.entry] if result.entry else []
-            progress(f"{done} of {len(plans)} shards: {count(entries)}, {bad.total():,} bad")
+            progress(f"{done} of {len(plans)} shards: {count(entries)}, {bad.total():,} left out")
         if not entries:
             raise ValueError(f"no image of {name} can be used; {on_bad.path} says why of each")
+
         entries.sort(key=lambda entry: entry.images)
+        parent = dataset.read() if dataset.versions() else None
         manifest = dataset.commit(
-            before + entries, parent=parent.version if parent else None, phase="known", round=0
+            [*(parent.shards if parent else ()), *entries],
+            parent=parent.version if parent else None,
+            phase="known",
+            round=0,
         )
     return Conversion(manifest, entries, bad)
+
+
+def refuse_taken(plans: Sequence[ShardPlan], dataset: Dataset) -> None:
+    """Raises ValueError if a version has a shard of one of these names: images stay as they are."""
+    names = {plan.shard for plan in plans}
+    for version in dataset.versions():
+        if taken := names & {entry.images for entry in dataset.read(version).shards}:
+            raise ValueError(
+                f"{min(taken)} belongs to version {version} of {dataset.root} already: choose "
+                f"another source name"
+            )
 
 
 def count(entries: list[ShardEntry]) -> str:
