@@ -10,10 +10,8 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from sam_train.data.image_limits import MAX_PIXELS, check_size
 from sam_train.data.records import BadSample, ImageInfo
-
-MIN_SIDE = 16
-MAX_PIXELS = 178_956_970  # what PIL itself takes to be an attack ("decompression bomb")
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
@@ -51,16 +49,11 @@ def open_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Iterato
                 yield image
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"{name} is no usable image: its format is not known") from error
+    except Image.DecompressionBombError as error:  # PIL's own check comes first
+        reason = f"more than {MAX_PIXELS:,} pixels; resize it first"
+        raise UnreadableImage(f"{name} is no usable image: {reason}") from error
     except Exception as error:  # decoders raise anything on a damaged file, struct.error included
         raise UnreadableImage(f"{name} is no usable image: {error}") from error
-
-
-def check_size(width: int, height: int, *, max_pixels: int) -> None:
-    """Raises a ValueError for an image that is too small to hold objects or too large to decode."""
-    if min(width, height) < MIN_SIDE:
-        raise ValueError(f"{width} x {height} pixels, less than {MIN_SIDE} on a side")
-    if width * height > max_pixels:
-        raise ValueError(f"{width} x {height} pixels, more than {max_pixels:,}; resize it first")
 
 
 def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:

@@ -122,6 +122,11 @@ def test_a_tiny_image_is_refused() -> None:
         read_image(stored(Image.new("RGB", (8, 20)), "PNG"))
 
 
+def test_an_image_longer_than_any_jpeg_is_refused() -> None:
+    with pytest.raises(UnreadableImage, match="more than 65,535 on a side; cut it up"):
+        read_image(stored(Image.new("L", (70_000, 20)), "PNG"))
+
+
 @pytest.mark.parametrize("side", [11_000, 20_000])
 def test_a_huge_image_is_refused_by_its_header(side: int) -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)

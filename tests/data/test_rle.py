@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco
@@ -6,11 +8,13 @@ from sam_train.data.rle import (
     decode_rle,
     encode_mask,
     resize_rle,
+    resize_rles,
     rle_area,
     rle_box,
     rle_iou,
     rle_runs,
     sample_rle,
+    sample_rles,
 )
 
 
@@ -45,6 +49,21 @@ def test_encoding_equals_pycocotools_and_decoding_is_its_inverse(first):
         assert rle_area(rle) == mask.sum() == coco.area(rle)
 
 
+def test_a_known_box_changes_nothing():
+    for seed in range(60):
+        mask = random_mask(seed)
+        left, top, right, bottom = rle_box(encode_mask(mask)).astype(int).tolist()
+        larger = max(left - 3, 0), max(top - 2, 0), right + 1, bottom + 1
+        assert encode_mask(mask, box=(left, top, right, bottom)) == coco_encode(mask)
+        assert encode_mask(mask, box=larger) == coco_encode(mask)
+
+
+def test_any_layout_of_memory_is_encoded():
+    mask = np.random.default_rng(0).random((33, 47)) < 0.3
+    for view in (np.asfortranarray(mask), mask.T, mask[::2, ::3], mask[::-1], mask[5:6, 40:]):
+        assert encode_mask(view) == coco_encode(view)
+
+
 @pytest.mark.parametrize("first", range(0, 300, 60))
 def test_resizing_runs_equals_resizing_pixels(first):
     for seed in range(first, first + 60):
@@ -61,6 +80,47 @@ def test_columns_may_be_sampled_in_any_order():
     rows = np.sort(np.random.default_rng(0).integers(0, mask.shape[0], 40))
     columns = np.random.default_rng(1).integers(0, mask.shape[1], 50)
     assert np.array_equal(sample_rle(encode_mask(mask), rows, columns), mask[rows][:, columns])
+
+
+def test_crop_and_flip_come_straight_from_the_runs():
+    for seed in range(60):
+        mask = random_mask(seed)
+        height, width = mask.shape
+        rows, columns = np.arange(height // 4, height), np.arange(width // 3, width - width // 5)
+        cropped = mask[height // 4 :, width // 3 : width - width // 5]
+        rle = encode_mask(mask)
+        assert np.array_equal(sample_rle(rle, rows, columns), cropped)
+        assert np.array_equal(sample_rle(rle, rows, columns[::-1]), cropped[:, ::-1])
+
+
+def test_many_masks_are_sampled_as_one_by_one():
+    rng = np.random.default_rng(0)
+    masks = [rng.random((40, 50)) < share for share in (0, 0.01, 0.5, 0.99, 1)]
+    rles = [encode_mask(mask) for mask in masks]
+    for columns in (np.arange(3, 50, 2), np.arange(49, -1, -3), np.array([7, 7, 2])):
+        rows = np.arange(1, 40, 3)
+        out = np.zeros((5, 20, 60), bool)
+        sampled = sample_rles(rles, rows, columns)
+        assert np.array_equal(sampled, [mask[rows][:, columns] for mask in masks])
+        assert sample_rles(rles, rows, columns, out=out) is out
+        assert np.array_equal(out[:, : len(rows), : len(columns)], sampled)
+        assert out.sum() == sampled.sum()
+    assert np.array_equal(resize_rles(rles, (7, 9))[2], resize_rle(rles[2], (7, 9)))
+    assert resize_rles([], (7, 9)).shape == (0, 7, 9)
+
+
+def test_the_broken_one_of_many_masks_is_named():
+    sound = encode_mask(np.eye(4, dtype=bool))
+    for counts in ("`", "04", "oooooooooo0", "\x00"):
+        broken = {"size": [4, 4], "counts": counts}
+        with pytest.raises(ValueError, match=re.escape(repr(counts))):
+            resize_rles([sound, broken, sound], (2, 2))
+
+
+def test_masks_of_two_sizes_are_not_sampled_at_once():
+    small, large = (encode_mask(np.ones((n, n), bool)) for n in (3, 4))
+    with pytest.raises(ValueError, match="different sizes"):
+        resize_rles([small, large], (2, 2))
 
 
 def test_a_large_mask_survives_the_round_trip():
@@ -99,6 +159,21 @@ def test_masks_of_two_sizes_have_no_iou():
 def test_broken_counts_are_refused(counts):
     with pytest.raises(ValueError, match="RLE"):
         rle_runs({"size": [2, 2], "counts": counts})
+
+
+@pytest.mark.parametrize(
+    "size",
+    [[0, 4], [-2, -2], [2.0, 2.0], [4], [1, 2, 2], "22", None, [2**40, 2**40], [1, 70_000]],
+)
+def test_a_size_that_no_mask_has_is_refused(size):
+    with pytest.raises(ValueError, match="The size of an RLE must be"):
+        rle_runs({"size": size, "counts": "04"})
+
+
+def test_runs_so_long_that_their_sum_wraps_around_are_refused():
+    growing = ("o" * 7 + "?") * 9000  # each 2**39 - 1 more than the one two places before
+    with pytest.raises(ValueError, match="must sum to 2 x 2"):
+        rle_runs({"size": [2, 2], "counts": growing})
 
 
 def test_runs_start_with_background():

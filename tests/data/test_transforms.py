@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from sam_train.data.rle import encode_mask, resize_rle
 from sam_train.data.transforms import (
     View,
     boxes_on_grid,
+    dct_scale,
     decode_image,
     jittered_view,
     longest_side_size,
     view_grid,
     view_image,
     view_mask,
+    view_masks,
     whole_view,
 )
 
@@ -106,6 +109,16 @@ def test_only_masks_whose_box_holds_no_cell_centre_are_called_lost():
     assert not boxes_on_grid(np.array([[1.0, 1.0, 2.0, 2.0]]), rows, columns).any()
 
 
+def test_masks_are_viewed_at_once_as_one_by_one():
+    rng = np.random.default_rng(0)
+    rles = [encode_mask(rng.random((120, 160)) < share) for share in (0, 0.2, 0.9)]
+    for flipped in (False, True):
+        grid = view_grid(whole_view((120, 160), 64, flipped=flipped), 64, 16)
+        masks = view_masks(rles, *grid, 16)
+        assert np.array_equal(masks, [view_mask(rle, *grid, 16) for rle in rles])
+    assert view_masks([], *grid, 16).shape == (0, 16, 16)
+
+
 def jpeg_of(image: Image.Image, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, **options)
@@ -135,3 +148,48 @@ def test_broken_images_are_value_errors():
     for broken in (b"", b"no image", jpeg[: len(jpeg) // 2]):
         with pytest.raises(ValueError, match="no usable image"):
             decode_image(broken)
+
+
+def test_a_jpeg_is_decoded_to_fewer_pixels_in_its_blocks():
+    rows, columns = np.mgrid[:100, :150]
+    smooth = np.stack([rows, columns, rows + columns], axis=-1).astype(np.uint8)
+    jpeg = encode_jpeg(smooth)
+    for scale in (2, 4, 8):
+        image = decode_image(jpeg, dct_scale=scale).permute(1, 2, 0).numpy()
+        assert image.shape == (-(-100 // scale), -(-150 // scale), 3)
+        whole = smooth[: 96 // scale * scale, : 144 // scale * scale]
+        means = whole.reshape(96 // scale, scale, 144 // scale, scale, 3).mean((1, 3))
+        assert np.abs(image[: 96 // scale, : 144 // scale] - means).max() < 3
+
+
+@pytest.mark.parametrize(
+    ("size", "image_size", "scale"),
+    [((1500, 2250), 1024, 2), ((1500, 2250), 256, 8), ((480, 640), 512, 1), ((512, 640), 320, 2)],
+)
+def test_blocks_are_decoded_to_no_fewer_pixels_than_are_shown(size, image_size, scale):
+    assert dct_scale(whole_view(size, image_size), size) == scale
+
+
+def test_only_a_view_of_the_whole_image_is_decoded_at_a_scale():
+    assert dct_scale(View(0, 0, 100, 100, (10, 10)), (100, 101)) == 1
+    assert dct_scale(View(1, 0, 100, 100, (10, 10)), (101, 100)) == 1
+
+
+def test_a_view_of_a_scaled_decode_shows_the_same():
+    rows, columns = np.mgrid[:240, :320]
+    jpeg = encode_jpeg(np.stack([rows, columns // 2, rows // 2], axis=-1).astype(np.uint8))
+    view = whole_view((240, 320), 64)
+    full, scaled = (
+        view_image(decode_image(jpeg, dct_scale=scale), view, 64).numpy().astype(int)
+        for scale in (1, dct_scale(view, (240, 320)))
+    )
+    assert np.abs(full - scaled).max() <= 3
+
+
+@pytest.mark.parametrize("sides", [(10_000, 20_000), (60_000, 60_000)])
+def test_a_jpeg_of_200_megapixels_is_refused_before_it_is_decoded(sides):
+    jpeg = bytearray(encode_jpeg(np.zeros((64, 64, 3), np.uint8)))
+    frame = jpeg.index(b"\xff\xc0")  # marker, length, precision, height, width
+    jpeg[frame + 5 : frame + 9] = struct.pack(">HH", *sides)
+    with pytest.raises(ValueError, match="more than 178,956,970.*resize it first"):
+        decode_image(bytes(jpeg))
