@@ -14,11 +14,15 @@ else:
 def location(name: str | Location) -> Location:
     """The path of a file or folder, or of a URL such as `s3://bucket/folder`.
 
-    A URL can only be read. Most kinds need a package of their own, which fsspec names.
+    A URL can only be read. Most kinds need a package of their own: ValueError names it.
     """
     if isinstance(name, str) and "://" in name:
         from upath import UPath  # takes half a second; most data is local
 
+        try:
+            UPath(name).fs  # noqa: B018 (finds out whether there is a package for it)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"{name} cannot be read: {error}.") from error
         return cast(Location, UPath(name))
     return Path(name).expanduser() if isinstance(name, str | Path) else name
 

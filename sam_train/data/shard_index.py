@@ -4,6 +4,7 @@ It stands beside the tar as NAME.index.npz, is written with the tar or when the 
 described, and is a short cut only: streaming does without, and one that is lost is built again.
 """
 
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def ensure_index(tar: Location, on_bad: OnBad = refuse) -> ShardIndex:
     index = current_index(tar)
     if index is None:
         index = build_index(tar, on_bad)
-        if isinstance(tar, Path):
+        if isinstance(tar, Path) and os.access(tar.parent, os.W_OK):
             save_index(index, tar)
     return index
 

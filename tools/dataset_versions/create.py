@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from sam_train.data.bad_samples import BadSampleLog
-from sam_train.data.manifest import Dataset, Manifest
-from sam_train.data.shard_index import ensure_index
+from sam_train.data.manifest import Dataset, Manifest, ShardEntry
+from sam_train.data.shard_index import ensure_index, index_path
+from sam_train.data.tar_members import OnBad
 from tools.dataset_versions.shard_jobs import run_shards
 
 
@@ -29,20 +30,39 @@ def create(
         return old
 
     bad = BadSampleLog(root / "bad_samples.jsonl")
-    run_shards(partial(_index, on_bad=bad), links, workers=workers, verb="read")
+    damages = run_shards(partial(_index, on_bad=bad), links, workers=workers, verb="read")
     entries = [dataset.entry(link, source=source, phase=phase) for link in links]
-    empty = [entry.images for entry in entries if entry.image_count == 0]
-    if empty:
-        raise ValueError(
-            f"{len(empty)} of {len(entries)} tars have no image, {root / empty[0]} for one: see "
-            f"{bad.path}; fetch these tars again or leave them out."
-        )
+    _require_images(links, entries, damages)
     parent = old.version if old is not None else None
     return dataset.commit([*shards, *entries], parent=parent, phase=phase, round=0)
 
 
-def _index(tar: Path, on_bad: BadSampleLog) -> None:
-    ensure_index(tar, on_bad)
+def _index(tar: Path, on_bad: OnBad) -> str:
+    """Indexes a tar and returns what is wrong with it as a whole."""
+    damages: list[str] = []
+
+    def note(shard: str, key: str, error: Exception) -> None:
+        on_bad(shard, key, error)
+        if not key:
+            damages.append(str(error))
+
+    ensure_index(tar, note)
+    return " ".join(damages)
+
+
+def _require_images(
+    links: Sequence[Path], entries: Sequence[ShardEntry], damages: Sequence[str]
+) -> None:
+    empty = [place for place, entry in enumerate(entries) if entry.image_count == 0]
+    if not empty:
+        return
+    for place in empty:
+        index_path(links[place]).unlink()  # so that it is looked at again
+    reason = damages[empty[0]] or "It has no image."
+    raise ValueError(
+        f"{len(empty)} of {len(entries)} tars are of no use, {links[empty[0]]} for one: {reason} "
+        f"Mend them or leave them out."
+    )
 
 
 def find_tars(inputs: Sequence[Path]) -> list[Path]:
