@@ -106,8 +106,10 @@ class TrainingImages(Dataset[DrawnBatch | Exception]):
         raise UselessData(f"{PATIENCE} images in a row were of no use; the last was {last}")
 
     def _open_shard(self, place: int) -> IndexedShard:
-        images, annotations, *_, excluded = self.shards[place]
-        return IndexedShard(images, annotations, skip=excluded, on_bad=self.on_bad)
+        shard = self.shards[place]
+        return IndexedShard(
+            shard.images, shard.annotations, skip=shard.excluded, on_bad=self.on_bad
+        )
 
 
 @dataclass(frozen=True)
