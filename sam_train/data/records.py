@@ -125,7 +125,7 @@ def parse_record(text: bytes) -> Record:
     """Reads a record as far as a reader must trust it: its shape, not yet its masks."""
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRecord(f"Not a json: {error}.") from error
     _check_shape(record)
     return record
@@ -147,11 +147,14 @@ def _check_shape(record: Any) -> None:
     if not isinstance(record, dict) or not {"image", "annotations"} <= record.keys():
         raise InvalidRecord("A record needs the keys `image` and `annotations`.")
     _require(record["image"], ImageInfo.__required_keys__, "The record's image")
+    size = [record["image"]["height"], record["image"]["width"]]
+    if not all(type(side) is int and side > 0 for side in size):
+        raise InvalidRecord(f"The record's image has height and width {size}, no pixels.")
     if not isinstance(record["annotations"], list):
         raise InvalidRecord("The record's annotations are no json list.")
-    size = [record["image"]["height"], record["image"]["width"]]
     for annotation in record["annotations"]:
         _require(annotation, {"id", "segmentation", "bbox", "area"}, "An annotation")
+        _check_numbers(annotation)
         rle = annotation["segmentation"]
         if not isinstance(rle, dict) or not Rle.__required_keys__ <= rle.keys():
             raise InvalidRecord(f"Mask {annotation['id']} has no run lengths (`size`, `counts`).")
@@ -159,6 +162,23 @@ def _check_shape(record: Any) -> None:
             raise InvalidRecord(
                 f"Mask {annotation['id']} has size {rle['size']}, its image {size}."
             )
+
+
+def _check_numbers(annotation: dict) -> None:
+    """What a reader computes with: id, box, area and, where they are, the scores."""
+    if type(annotation["id"]) is not int:
+        raise InvalidRecord(f"The id of a mask is no whole number: {annotation['id']!r:.40}.")
+    bbox = annotation["bbox"]
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
+        raise InvalidRecord(f"Mask {annotation['id']} has a bbox that is not four numbers.")
+    for key in ("area", "predicted_iou", "stability_score"):
+        if not _is_number(annotation.get(key, 0)):
+            raise InvalidRecord(f"Mask {annotation['id']} has no number as its {key}.")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value can be computed with: neither NaN nor too large for any image."""
+    return isinstance(value, (int, float)) and abs(value) < 1e15
 
 
 def _require(part: object, keys: Collection[str], name: str) -> None:

@@ -53,6 +53,12 @@ EMPTY = encode_mask(np.zeros((6, 8), bool))
         (changed(segmentation=[[0, 0, 3, 0, 3, 3]]), "no run lengths"),
         (changed(segmentation={"size": [6, 8], "counts": "04"}), "must sum to 6 x 8"),
         (changed(segmentation=EMPTY, area=0), "Mask 3 is empty"),
+        (changed(id=[3]), r"id of a mask is no whole number: \[3\]"),
+        (changed(bbox=[1, 2, 3]), "Mask 3 has a bbox that is not four numbers"),
+        (changed(bbox=[1, 2, 3, float("nan")]), "Mask 3 has a bbox"),
+        (changed(bbox=[1, 2, 3, 10**400]), "Mask 3 has a bbox"),
+        (changed(predicted_iou="high"), "Mask 3 has no number as its predicted_iou"),
+        ({**RECORD, "image": RECORD["image"] | {"width": -8}}, r"height and width \[6, -8\]"),
         (changed(area=9), "says area 9, its pixels are 8"),
         ({**RECORD, "annotations": RECORD["annotations"] * 2}, "have the id 3"),
     ],
@@ -70,7 +76,8 @@ def test_every_key_of_the_schema_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"), [(b"\xff{", "Not a json"), (b"[]", "needs the keys")]
+    ("text", "sentence"),
+    [(b"\xff{", "Not a json"), (b"[" * 100_000, "Not a json"), (b"[]", "needs the keys")],
 )
 def test_text_that_is_no_record_is_named(text, sentence):
     with pytest.raises(ValueError, match=sentence):
