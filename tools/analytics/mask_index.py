@@ -1,6 +1,6 @@
 """The mask index of a dataset version: a Parquet file of mask rows for each of its shards.
 
-FOLDER/images/NAME-000000.parquet   beside which tars it was made of, in its metadata
+FOLDER/images/NAME-000000.parquet   which names the tars it was made of in its metadata
 """
 
 import json
@@ -28,8 +28,9 @@ def write_mask_index(
     """Brings the index in `folder` to a version of the dataset; returns its files.
 
     The file of a shard that is unchanged is kept, so an interrupted run goes on where it was
-    and a later version only costs its new shards. Files of other shards are removed. A sample
-    that cannot be indexed goes to `on_bad(shard, key, error)` and has no rows.
+    and a later version only costs its new shards. Indexes of other shards are removed, other files
+    are left alone. A sample that cannot be indexed goes to `on_bad(shard, key, error)` and has
+    no rows.
     """
     files = {index_file(folder, entry): entry for entry in manifest.shards}
     stale = [entry for file, entry in files.items() if not is_current(file, entry)]
@@ -37,7 +38,8 @@ def write_mask_index(
     for _ in LocalExecutor(workers).run(work, stale):
         pass
     for file in set(folder.rglob("*.parquet")) - files.keys():
-        file.unlink()
+        if _written_origin(file):  # nobody else's Parquet
+            file.unlink()
     return list(files)
 
 
@@ -48,10 +50,7 @@ def index_file(folder: Path, entry: ShardEntry) -> Path:
 
 def is_current(file: Path, entry: ShardEntry) -> bool:
     """Whether a file is the whole index of this shard as the version has it."""
-    try:
-        return _origin(entry).items() <= (pq.read_schema(file).metadata or {}).items()
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return False
+    return _written_origin(file) == _origin(entry)
 
 
 def _write_shard_index(dataset: Dataset, folder: Path, on_bad: OnBad, entry: ShardEntry) -> None:
@@ -92,3 +91,12 @@ def _origin(entry: ShardEntry) -> dict[bytes, bytes]:
         b"shard": json.dumps(asdict(entry), sort_keys=True).encode(),
         b"columns": ",".join(SCHEMA.names).encode(),
     }
+
+
+def _written_origin(file: Path) -> dict[bytes, bytes]:
+    """The `_origin` in a file; nothing if it is torn, missing or no mask index."""
+    try:
+        written = pq.read_schema(file).metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return {}
+    return {name: written[name] for name in (b"shard", b"columns") if name in written}

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -81,16 +82,23 @@ def test_excluded_images_have_no_rows(root, tmp_path):
     assert len(rows) < len(whole)
 
 
-def test_a_torn_file_is_written_again_and_a_foreign_one_removed(root, tmp_path):
+def test_a_torn_file_is_written_again(root, tmp_path):
     manifest = Dataset(root).read(1)
     whole = rows_of(write(root, manifest, tmp_path))
     (tmp_path / "images" / "a-000000.parquet").write_bytes(b"PAR1 torn")
-    (tmp_path / "images" / "old-000000.parquet").write_bytes(b"")
 
-    files = write(root, manifest, tmp_path)
+    assert rows_of(write(root, manifest, tmp_path)) == whole
 
-    assert rows_of(files) == whole
-    assert sorted(tmp_path.rglob("*.parquet")) == sorted(files)
+
+def test_only_indexes_of_shards_that_left_the_version_are_removed(root, tmp_path):
+    manifest = Dataset(root).read(1)
+    kept, gone = write(root, manifest, tmp_path)
+    foreign = tmp_path / "mine.parquet"
+    pq.write_table(pa.table({"shard": ["mine"]}), foreign)
+
+    write(root, replace(manifest, shards=manifest.shards[:1]), tmp_path)
+
+    assert kept.exists() and foreign.exists() and not gone.exists()
 
 
 def test_workers_change_nothing(root, tmp_path):
