@@ -108,7 +108,7 @@ def test_workers_change_nothing(root, tmp_path):
     assert [file.read_bytes() for file in alone] == [file.read_bytes() for file in both]
 
 
-@pytest.mark.parametrize("damage", [{"predicted_iou": "high"}, {"provenance": "me"}])
+@pytest.mark.parametrize("damage", [{"point_coords": "here"}, {"provenance": "me"}])
 def test_a_record_that_makes_no_sense_is_listed_and_has_no_rows(root, tmp_path, damage):
     (shard,) = (root / "images").glob("a-*.tar")
     first, *others = read_shard(shard)
