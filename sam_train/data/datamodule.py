@@ -8,6 +8,7 @@ from lightning import LightningDataModule
 
 from sam_train.data.bad_samples import BadSampleLog, BadShare
 from sam_train.data.examples import ExampleMaker
+from sam_train.data.image_order import ImageOrder
 from sam_train.data.locations import location
 from sam_train.data.manifest import Dataset
 from sam_train.data.mixture import Mixture
@@ -58,12 +59,12 @@ class SamDataModule(LightningDataModule):
         images = TrainingImages(
             self.shards,
             self.make_example,
-            mixed_shards=self.mixture.mixed_shards,
+            mixed_images=self.mixture.mixed_images,
             on_bad=self.bad_samples,
         )
         rank = self.trainer.global_rank if self.trainer else 0
         if rank == 0:
-            logger.info(self._plan(images.order.epoch_size))
+            logger.info(self._plan(images.order))
         return TrainingStream(
             images,
             self.bad_share,
@@ -102,15 +103,15 @@ class SamDataModule(LightningDataModule):
     def _world_size(self) -> int:
         return self.trainer.world_size if self.trainer else 1
 
-    def _plan(self, epoch_size: int) -> str:
+    def _plan(self, order: ImageOrder) -> str:
         """What happens with these shards on so many ranks and workers, in one line."""
         step_size = self.batch_size * self._world_size
         return (
-            f"version {self.manifest.version} of {self.dataset.root}: {len(self.shards)} shards, "
-            f"{sum(shard.image_count for shard in self.shards)} images, {epoch_size} an epoch as "
-            f"weighted; {self._world_size} ranks x {max(1, self.num_workers)} loaders share them "
-            f"image by image, so none waits for uneven shards; an epoch is "
-            f"{epoch_size / step_size:.1f} steps of {step_size}; begins at image "
+            f"version {self.manifest.version} of {self.dataset.root}: {sum(order.counts)} images "
+            f"with masks in {len(order.counts)} shards, {order.epoch_size} an epoch as weighted; "
+            f"{self._world_size} ranks x {max(1, self.num_workers)} loaders share them image by "
+            f"image, so none waits for uneven shards; an epoch is "
+            f"{order.epoch_size / step_size:.1f} steps of {step_size}; begins at image "
             f"{self.next_position()}"
         )
 

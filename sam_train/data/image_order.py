@@ -26,12 +26,12 @@ class ImageOrder:
     its images before one comes again; the next epoch goes on where this one ended. A shard that
     is taken more than once in an epoch is spread over it.
 
-    An epoch shuffles the shards, cuts them into groups of `mixed_shards` and shuffles the images
-    of each group. So a reader needs only so many shards at a time.
+    An epoch shuffles the shards, cuts them into groups of about `mixed_images` and shuffles the
+    images of each group. So a reader needs only the shards of one group at a time.
     """
 
     def __init__(
-        self, counts: Sequence[int], weights: Sequence[float | int], *, mixed_shards: int, seed: int
+        self, counts: Sequence[int], weights: Sequence[float | int], *, mixed_images: int, seed: int
     ) -> None:
         self.counts = list(counts)
         self.turns = [max(1, round(n * w)) for n, w in zip(counts, weights, strict=True)]
@@ -41,19 +41,23 @@ class ImageOrder:
             for reading in _spread(shard, turns, ceil(weight))
         ]
         self.epoch_size = sum(self.turns)  # images
-        self.mixed_shards = mixed_shards
+        self.mixed_images = mixed_images
         self.seed = seed
-        self._readings_of = lru_cache(maxsize=2)(self._shuffle_readings)
+        self._plan = lru_cache(maxsize=2)(self._plan_epoch)
+
+    @property
+    def mixed_shards(self) -> int:
+        """How many shards a group has on average, at most."""
+        return min(ceil(self.mixed_images * len(self.counts) / self.epoch_size), len(self.counts))
 
     def __getitem__(self, position: int) -> tuple[int, int]:
         """The shard at a position, and the number of the image in it."""
         epoch, place = divmod(position, self.epoch_size)
-        readings, ends = self._readings_of(epoch)
+        readings, ends, group_ends = self._plan(epoch)
 
         # Shuffle the place within its group of readings.
-        group = bisect_right(ends, place) // self.mixed_shards * self.mixed_shards
-        start = ends[group - 1] if group else 0
-        end = ends[min(group + self.mixed_shards, len(ends)) - 1]
+        group = bisect_right(group_ends, place)
+        start, end = group_ends[group - 1] if group else 0, group_ends[group]
         place = start + shuffled(place - start, end - start, seed=(self.seed, epoch, group))
 
         # The turn of a shard, counted from the first epoch on, is an image of one pass over it.
@@ -63,12 +67,17 @@ class ImageOrder:
         lap, image = divmod(turn, self.counts[shard])
         return shard, shuffled(image, self.counts[shard], seed=(self.seed, -1 - shard, lap))
 
-    def _shuffle_readings(self, epoch: int) -> tuple[list[Reading], list[int]]:
-        """The readings of an epoch in order, and the place at which each ends."""
+    def _plan_epoch(self, epoch: int) -> tuple[list[Reading], list[int], list[int]]:
+        """The readings of an epoch in order, and where each of them and each group ends."""
         count = len(self.readings)
         order = (shuffled(number, count, seed=(self.seed, epoch)) for number in range(count))
         readings = [self.readings[number] for number in order]
-        return readings, list(accumulate(reading.size for reading in readings))
+        ends = list(accumulate(reading.size for reading in readings))
+        group_ends = [0]
+        for end in ends:
+            if end - group_ends[-1] >= self.mixed_images:
+                group_ends.append(end)
+        return readings, ends, [*group_ends[1:], ends[-1]]
 
 
 def shuffled(index: int, count: int, *, seed: tuple[int, ...]) -> int:

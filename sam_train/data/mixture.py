@@ -14,7 +14,6 @@ class ShardFiles(NamedTuple):
 
     images: Location
     annotations: Location | None = None
-    image_count: int = 1
     weight: float = 1.0
     source: str = ""
     phase: str = "known"
@@ -26,17 +25,17 @@ class Mixture:
     """Weights of images by the phase and the source of their shard; a shard's own is the product.
 
     What is not named has weight 1, and 0 leaves it out. The paper sees the images of the first two
-    phases ten times as often as others (SAM, sec. 7.6). Images of `mixed_shards` shards are
-    shuffled together: a loader process remembers the places of so many shards' images.
+    phases ten times as often as others (SAM, sec. 7.6). About `mixed_images` are
+    shuffled together: a loader process remembers where so many lie.
     """
 
     phase_weights: Mapping[str, float | int] | None = None
     source_weights: Mapping[str, float | int] | None = None
-    mixed_shards: int = 16
+    mixed_images: int = 200_000
 
     def __post_init__(self) -> None:
-        if self.mixed_shards < 1:
-            raise ValueError(f"`mixed_shards` must be at least 1, not {self.mixed_shards}.")
+        if self.mixed_images < 1:
+            raise ValueError(f"`mixed_images` must be at least 1, not {self.mixed_images}.")
         for name in ("phase_weights", "source_weights"):
             for key, weight in (getattr(self, name) or {}).items():
                 if weight < 0:
@@ -50,7 +49,6 @@ class Mixture:
             ShardFiles(
                 dataset.root / entry.images,
                 dataset.root / entry.annotations if entry.annotations else None,
-                entry.image_count,
                 self._weight(entry.phase, entry.source),
                 entry.source,
                 entry.phase,

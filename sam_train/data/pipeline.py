@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from sam_train.data.annotated_images import AnnotatedImages
 from sam_train.data.bad_samples import BadShare
 from sam_train.data.collate import Batch, Example, collate
 from sam_train.data.examples import ExampleMaker, NoObjects
 from sam_train.data.image_order import ImageOrder
 from sam_train.data.mixture import ShardFiles
 from sam_train.data.records import BadSample
-from sam_train.data.shards import IndexedShard
-from sam_train.data.tar_members import OnBad, TruncatedShard
+from sam_train.data.tar_members import OnBad
 
 # After so many useless images in a row the data is taken to be wrong rather than unlucky.
 PATIENCE = 10_000
@@ -56,19 +56,22 @@ class TrainingImages(Dataset[DrawnBatch | Exception]):
         shards: Sequence[ShardFiles],
         make_example: ExampleMaker,
         *,
-        mixed_shards: int,
+        mixed_images: int,
         on_bad: OnBad,
     ) -> None:
-        self.shards = list(shards)
+        counts = [len(AnnotatedImages(shard, on_bad)) for shard in shards]
+        self.shards = [shard for shard, count in zip(shards, counts, strict=True) if count]
+        if not self.shards:
+            raise ValueError(f"{shards[0].images} and the like hold no image with a mask.")
         self.make_example = make_example
         self.on_bad = on_bad
         self.order = ImageOrder(
-            [shard.image_count for shard in shards],
-            [shard.weight for shard in shards],
-            mixed_shards=mixed_shards,
+            [count for count in counts if count],
+            [shard.weight for shard in self.shards],
+            mixed_images=mixed_images,
             seed=make_example.seed,
         )
-        self._open = lru_cache(maxsize=mixed_shards)(self._open_shard)
+        self._open = lru_cache(maxsize=2 * self.order.mixed_shards)(self._open_shard)
 
     def __getitem__(self, positions: Sequence[int]) -> DrawnBatch | Exception:
         """The batch of some positions.
@@ -92,24 +95,18 @@ class TrainingImages(Dataset[DrawnBatch | Exception]):
         bad_count = 0
         for _ in range(PATIENCE):
             place, number = self.order[position]
-            shard, samples = self.shards[place], self._open(place)
-            key = samples.keys[number] if number < len(samples) else ""
+            shard, images = self.shards[place], self._open(place)
             try:
-                if not key:
-                    raise TruncatedShard(f"It has only {len(samples)} images; fetch it again.")
-                return Draw(self.make_example(samples[key], rng), shard, bad_count)
+                return Draw(self.make_example(images[number], rng), shard, bad_count)
             except BadSample as error:
-                self.on_bad(str(shard.images), key, error)
+                self.on_bad(str(shard.images), images.keys[number], error)
                 bad_count += not isinstance(error, NoObjects)
                 position += int(rng.integers(1, LOOK_AHEAD))
-                last = f"{key} of {shard.images}: {error}"
+                last = f"{images.keys[number]} of {shard.images}: {error}"
         raise UselessData(f"{PATIENCE} images in a row were of no use; the last was {last}")
 
-    def _open_shard(self, place: int) -> IndexedShard:
-        shard = self.shards[place]
-        return IndexedShard(
-            shard.images, shard.annotations, skip=shard.excluded, on_bad=self.on_bad
-        )
+    def _open_shard(self, place: int) -> AnnotatedImages:
+        return AnnotatedImages(self.shards[place], self.on_bad)
 
 
 @dataclass(frozen=True)

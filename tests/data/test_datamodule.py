@@ -133,7 +133,7 @@ def test_one_line_says_how_shards_ranks_and_workers_meet(dataset, caplog):
     with caplog.at_level(logging.INFO):
         module.train_dataloader()
     (line,) = caplog.messages
-    assert "2 shards, 8 images, 16 an epoch as weighted; 1 ranks x 1 loaders" in line
+    assert "8 images with masks in 2 shards, 16 an epoch as weighted; 1 ranks x 1 loaders" in line
     assert "an epoch is 8.0 steps of 2; begins at image 0" in line
 
 

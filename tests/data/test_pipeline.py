@@ -32,7 +32,7 @@ def toy_shard(folder: Path, name: str, *, images: int = 6, masks: int = 2) -> Sh
     jpeg = encode_jpeg(np.full((32, 32, 3), 90, np.uint8))
     samples = [Sample(f"{name}{i}", jpeg, record(masks)) for i in range(images)]
     write_shard(folder / f"{name}.tar", samples)
-    return ShardFiles(folder / f"{name}.tar", image_count=images, source=name)
+    return ShardFiles(folder / f"{name}.tar", source=name)
 
 
 def stream(
@@ -48,7 +48,7 @@ def stream(
         TrainingImages(
             shards,
             ExampleMaker(image_size=32, mask_size=8, max_masks=1, flip=True, seed=seed),
-            mixed_shards=2,
+            mixed_images=8,
             on_bad=BadSampleLog(folder / "bad.jsonl"),
         ),
         BadShare(max_bad_share, listed_in=folder / "bad.jsonl"),
@@ -108,7 +108,7 @@ def test_layers_are_read_over_their_shards(tmp_path):
     write_annotations(tmp_path / "layer.tar", [("a3", record(1))])
     batches = stream([shard._replace(annotations=tmp_path / "layer.tar")], tmp_path)
     assert set(keys(batches)) == {"a3"}
-    assert BadSampleLog(tmp_path / "bad.jsonl").counts() == {"NoObjects": 5}
+    assert BadSampleLog(tmp_path / "bad.jsonl").counts() == {}
 
 
 def test_corrupt_samples_are_listed_and_replaced(tmp_path):
@@ -134,7 +134,7 @@ def test_a_tar_that_ends_too_early_gives_what_it_has(tmp_path):
 
 def test_too_many_bad_samples_end_the_run(tmp_path):
     write_shard(tmp_path / "b.tar", [Sample(f"b{i}", b"no jpeg", record(1)) for i in range(3)])
-    shards = [toy_shard(tmp_path, "a"), ShardFiles(tmp_path / "b.tar", image_count=3)]
+    shards = [toy_shard(tmp_path, "a"), ShardFiles(tmp_path / "b.tar")]
     with pytest.raises(ValueError, match="images drawn cannot be used, more than max_bad_share"):
         keys(stream(shards, tmp_path, max_bad_share=0.1, num_workers=2), 1000)
     assert len(keys(stream(shards, tmp_path, max_bad_share=0.6), 60)) == 120
@@ -143,9 +143,15 @@ def test_too_many_bad_samples_end_the_run(tmp_path):
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_stream_without_any_use_ends_in_one_sentence(tmp_path, monkeypatch, num_workers):
     monkeypatch.setattr(pipeline, "PATIENCE", 20)
-    useless = stream([toy_shard(tmp_path, "a", masks=0)], tmp_path, num_workers=num_workers)
+    write_shard(tmp_path / "a.tar", [Sample("a0", b"no jpeg", record(1))])
+    useless = stream([ShardFiles(tmp_path / "a.tar")], tmp_path, num_workers=num_workers)
     with pytest.raises(ValueError, match="^20 images in a row were of no use; the last was a"):
         next(iter(useless))
+
+
+def test_shards_without_any_mask_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no image with a mask"):
+        stream([toy_shard(tmp_path, "a", masks=0)], tmp_path)
 
 
 def test_a_shard_that_vanishes_is_named(tmp_path):

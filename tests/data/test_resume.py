@@ -154,7 +154,7 @@ def test_a_run_that_is_killed_again_and_again_sees_what_it_would_have_seen(
         goal = len(read_log(log)) + rng.randint(4, 9)
         run = subprocess.Popen([sys.executable, __file__, dataset, killed, str(kills % 3)])
         while run.poll() is None and len(read_log(log)) < goal:
-            time.sleep(0.01 * rng.random())
+            time.sleep(rng.uniform(0.02, 0.2))
         if run.poll() is None:
             run.send_signal(signal.SIGKILL)
             kills += 1
