@@ -24,6 +24,7 @@ from sam_train.data.shards import read_shard
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", 150)),
     derandomize="FUZZ_EXAMPLES" not in os.environ,
+    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

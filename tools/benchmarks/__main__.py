@@ -1,0 +1,40 @@
+"""Times our code beside a public peer's on the same input, after their results were compared.
+
+    python -m tools.benchmarks                 # all of them
+    python -m tools.benchmarks rle_encode      # one
+
+One thread, medians of CPU time of alternating runs: what else the machine does disturbs it less
+than the clock. The exit status is 1 where the results differ; a target that is missed is only
+said. The last line of each is a JSON object with the same numbers.
+"""
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+BENCHMARKS = ("rle_encode", "rle_resize", "loader")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the named benchmarks, or all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    names = parser.parse_args(arguments).names or BENCHMARKS
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(BENCHMARKS)}")
+    # Before torch, OpenCV or NumPy are imported.
+    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+    from tools.benchmarks.comparison import report
+
+    equal = [report(import_module(f"tools.benchmarks.{name}").compare()) for name in names]
+    if not all(equal):
+        sys.exit("benchmarks: the results of ours and of the peer differ, see the table.")
+
+
+if __name__ == "__main__":
+    main()
