@@ -46,7 +46,7 @@ class Comparison:
         ratio, target, verdict = theirs / ours, "", ""
         if self.target is not None:
             target, verdict = f"{self.target:g}x", "met" if ratio >= self.target else "not met"
-        times = f"{ours / self.n * 1e3:9.3f} {theirs / self.n * 1e3:9.3f} {ratio:6.1f}x"
+        times = f"{ours / self.n * 1e3:9.3f} {theirs / self.n * 1e3:9.3f} {ratio:6.2f}x"
         equal = "yes" if self.equal else "NO"
         return f"{self.name:26} {times} {target:>6} {verdict:8} {equal:5}  {self.peer}"
 
