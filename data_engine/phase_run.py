@@ -14,9 +14,9 @@ from data_engine.executors.local import LocalExecutor
 from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase, Samples
 from data_engine.phases.shard_work import ShardJob, annotate_shard, pass_over
 from data_engine.run_folder import read_json
-from sam_train.data.manifest import Dataset, ShardEntry
 from sam_train.data.records import Sample
-from sam_train.data.shards import OnBad, read_shard
+from sam_train.data.store.manifest import Dataset, ShardEntry
+from sam_train.data.store.shards import OnBad, read_shard
 from sam_train.modeling.sam import Sam
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sam_train.data.durable import durable_file
+from sam_train.data.store.durable import durable_file
 
 # What may differ when a run goes on: where and how fast it runs, not what it makes.
 FREE_KEYS = {"executor", "output_dir"}

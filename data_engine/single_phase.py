@@ -8,8 +8,8 @@ from data_engine.phase_run import PhaseRun, entry_samples
 from data_engine.phases.phase import Samples
 from data_engine.pool import Pool, to_sample
 from data_engine.rounds import Images
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample
+from sam_train.data.store.manifest import Dataset
 from sam_train.modeling.sam import Sam
 
 

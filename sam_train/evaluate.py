@@ -28,7 +28,7 @@ def evaluate(cfg: DictConfig) -> None:
     checkpoint = checkpoint_file(cfg)
     # Imported here: a missing checkpoint is told before torch is loaded.
     from sam_train.config_types import check_types
-    from sam_train.data.durable import file_sha256
+    from sam_train.data.store.durable import file_sha256
     from sam_train.evaluation.report import summary_lines
     from sam_train.evaluation.suite import evaluate_suite, load_sam
 

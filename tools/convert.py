@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def to_dataset(parsed: argparse.Namespace) -> None:
     """Converts one set and says what the new version holds."""
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.conversion.formats import build_set, set_arguments
     from tools.conversion.shard_plan import CountedBadSamples
     from tools.conversion.to_shards import convert, count
@@ -51,7 +51,7 @@ def to_dataset(parsed: argparse.Namespace) -> None:
 
 def export(parsed: argparse.Namespace) -> None:
     """Writes one version in another format and says what that cost."""
-    from sam_train.data.locations import location
+    from sam_train.data.store.locations import location
     from tools.conversion.dataset_samples import dataset_samples
     from tools.conversion.shard_plan import CountedBadSamples
 

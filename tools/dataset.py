@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def create(options: Namespace) -> str:
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.create import create
     from tools.dataset_versions.listing import summary
 
@@ -39,8 +39,8 @@ def create(options: Namespace) -> str:
 
 
 def list_versions(options: Namespace) -> str:
-    from sam_train.data.locations import location
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.locations import location
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.listing import version_table
 
     return version_table(Dataset(location(options.dataset)))
@@ -81,7 +81,7 @@ def diff(options: Namespace) -> str:
 
 
 def pin(options: Namespace) -> str:
-    from sam_train.data.versions import pin
+    from sam_train.data.store.versions import pin
     from tools.dataset_versions.copies import read_version
 
     dataset, manifest = read_version(options.version)
@@ -90,7 +90,7 @@ def pin(options: Namespace) -> str:
 
 
 def compact(options: Namespace) -> str:
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.compact import compact
     from tools.dataset_versions.copies import read_version
     from tools.dataset_versions.listing import summary
@@ -100,7 +100,7 @@ def compact(options: Namespace) -> str:
 
 
 def merge(options: Namespace) -> str:
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.copies import read_version
     from tools.dataset_versions.listing import summary
     from tools.dataset_versions.merge import merge

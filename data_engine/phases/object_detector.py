@@ -17,9 +17,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign, box_convert
 
-from sam_train.data.durable import durable_file
 from sam_train.data.images import read_image
 from sam_train.data.records import Sample
+from sam_train.data.store.durable import durable_file
 from sam_train.inference.predictor import SamPredictor
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from data_engine.phases.phase import Phase
 from data_engine.run_folder import write_json
 from sam_train.data.images import check_recorded_size, read_image
 from sam_train.data.records import Annotation, Record, Sample
-from sam_train.data.shards import OnBad, read_shard, write_annotations
+from sam_train.data.store.shards import OnBad, read_shard, write_annotations
 
 
 @dataclass(frozen=True)

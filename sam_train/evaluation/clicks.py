@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sam_train.data.image_sets import ImageSet
 from sam_train.data.rle import decode_rle
-from sam_train.data.shards import OnBad
+from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.store.shards import OnBad
 from sam_train.evaluation.datasets import EvaluatedImage, evaluated_images
 from sam_train.evaluation.floors import DISC_RADIUS, floor_ious
 from sam_train.evaluation.metrics import Row

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from sam_train.data.image_sets import ImageSet, LabeledImage
 from sam_train.data.records import Rle
-from sam_train.data.shards import OnBad
+from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.store.shards import OnBad
 
 
 @dataclass(frozen=True)

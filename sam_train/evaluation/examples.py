@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from sam_train.data.image_sets import ImageSet
 from sam_train.data.images import encode_jpeg
 from sam_train.data.rle import decode_rle
-from sam_train.data.shards import OnBad
+from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.store.shards import OnBad
 from sam_train.evaluation.clicks import ClickRound, click_rounds
 from sam_train.evaluation.datasets import EvaluatedImage, evaluated_images
 from sam_train.evaluation.overlays import (

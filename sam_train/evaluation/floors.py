@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from sam_train.data.manifest import Dataset
-from sam_train.data.shards import read_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import read_shard
 
 # Of drawn scenes: mean sqrt(area / pi) of the masks, as a share of the longest side.
 DISC_RADIUS = 0.09

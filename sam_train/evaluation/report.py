@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sam_train.data.durable import durable_file
+from sam_train.data.store.durable import durable_file
 from sam_train.evaluation.figures import click_counts, iou_curves
 from sam_train.evaluation.metrics import Row
 

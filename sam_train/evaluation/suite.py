@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from sam_train.data.bad_samples import BadSampleLog
-from sam_train.data.image_sets import ImageSet
+from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.stream.bad_samples import BadSampleLog
 from sam_train.evaluation.clicks import evaluate_clicks
 from sam_train.evaluation.examples import click_examples
 from sam_train.evaluation.metrics import summarise

@@ -9,7 +9,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from sam_train.data.durable import durable_file, file_sha256
+from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.modeling.build import sam_model_registry
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.weights import (

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from lightning import Callback, LightningModule, Trainer
 
-from sam_train.data.collate import Batch
+from sam_train.data.stream.collate import Batch
 
 logger = logging.getLogger(__name__)
 

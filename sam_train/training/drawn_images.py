@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from sam_train.data.pipeline import DrawnBatch
+from sam_train.data.stream.pipeline import DrawnBatch
 
 
 class DrawnImages(Callback):

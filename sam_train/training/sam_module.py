@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from sam_train.data.collate import Batch
+from sam_train.data.stream.collate import Batch
 from sam_train.interaction.annotator import TrainingAnnotator, inside_image
 from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts

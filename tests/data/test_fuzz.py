@@ -19,7 +19,7 @@ from pycocotools import mask as coco
 from sam_train.data.images import encode_jpeg
 from sam_train.data.records import BadSample, annotation_from_rle, parse_record, validate_record
 from sam_train.data.rle import decode_rle, encode_mask, resize_rles, rle_area, rle_runs
-from sam_train.data.shards import read_shard
+from sam_train.data.store.shards import read_shard
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", 150)),

@@ -13,8 +13,8 @@ from data_engine.engine import Engine
 from data_engine.phase_run import entry_samples
 from data_engine.rounds import Round
 from data_engine.run_folder import read_json
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Record
+from sam_train.data.store.manifest import Dataset
 
 BuildEngine = Callable[..., Engine]
 LAYERS = ["01-assisted_manual", "02-semi_automatic", "03-fully_automatic"]

@@ -15,11 +15,11 @@ from data_engine.phases.object_detector import DetectorTraining
 from data_engine.phases.shard_work import ShardJob, annotate_shard
 from data_engine.pool import to_sample
 from data_engine.run_folder import read_json
-from sam_train.data.bad_samples import BadSampleLog
-from sam_train.data.image_sets import SceneSet
 from sam_train.data.records import Annotation, Sample, annotation_from_rle
 from sam_train.data.rle import Rle, encode_mask, rle_iou
-from sam_train.data.shards import read_shard, write_shard
+from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.store.shards import read_shard, write_shard
+from sam_train.data.stream.bad_samples import BadSampleLog
 
 Phases = dict[str, Callable[..., Any]]
 

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from data_engine.pool import DuplicateImage, Pool, ingest, single_set_pool
-from sam_train.data.image_sets import ImageFolder, MaskFolderSet, SceneSet
 from sam_train.data.images import UnreadableImage, encode_jpeg, read_image
-from sam_train.data.manifest import Dataset
 from sam_train.data.rle import decode_rle
-from sam_train.data.shards import read_shard
+from sam_train.data.sets.image_sets import ImageFolder, MaskFolderSet, SceneSet
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import read_shard
 
 
 def picture(number: int) -> np.ndarray:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_train.data.image_sets import SceneSet
 from sam_train.data.rle import encode_mask
+from sam_train.data.sets.image_sets import SceneSet
 from sam_train.evaluation import clicks
 from sam_train.evaluation.clicks import (
     ClickProtocol,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.shards import write_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_shard
 from sam_train.evaluation.floors import floor_ious, training_radius
 
 

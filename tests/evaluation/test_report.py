@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from sam_train.data.image_sets import SceneSet
+from sam_train.data.sets.image_sets import SceneSet
 from sam_train.evaluate import evaluate
 from sam_train.evaluation.examples import click_examples
 from sam_train.evaluation.metrics import summarise
@@ -16,7 +16,7 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import save_model
 
 SCENES = {
-    "_target_": "sam_train.data.image_sets.SceneSet",
+    "_target_": "sam_train.data.sets.image_sets.SceneSet",
     "name": "scenes",
     "count": 2,
     "image_size": 64,

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from sam_train.data.images import encode_jpeg, read_image
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample
 from sam_train.data.rle import decode_rle
-from sam_train.data.shard_set import ShardSet
+from sam_train.data.sets.shard_set import ShardSet
+from sam_train.data.store.manifest import Dataset
 from tools.convert import main
 
 HEIGHT, WIDTH = 40, 60

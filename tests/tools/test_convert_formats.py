@@ -10,11 +10,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from sam_train.data.images import encode_jpeg
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import decode_rle, encode_mask
-from sam_train.data.shard_set import ShardSet
-from sam_train.data.shards import write_shard
+from sam_train.data.sets.shard_set import ShardSet
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_shard
 from tools.convert import main
 
 HEIGHT, WIDTH = 40, 60

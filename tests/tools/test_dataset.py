@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample
-from sam_train.data.shard_index import index_path
-from sam_train.data.shards import write_annotations, write_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shard_index import index_path
+from sam_train.data.store.shards import write_annotations, write_shard
 from tools.dataset import main
 
 FULL, LEFT = "04", "022"  # all of four pixels; the first two, column by column

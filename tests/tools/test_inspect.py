@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from sam_train.data.images import encode_jpeg
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Provenance, Record, Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.shards import write_annotations, write_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_annotations, write_shard
 from tools.inspect import main
 
 MADE_BY_ALL: Provenance = {

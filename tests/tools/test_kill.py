@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample, annotation_from_rle
-from sam_train.data.shards import write_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_shard
 
 KILLS = int(os.environ.get("SAM_TRAIN_KILLS", "2"))
 RLE = {"size": [2, 2], "counts": "04"}
@@ -104,7 +104,7 @@ def test_a_killed_writer_leaves_no_shard_and_a_later_one_overwrites_its_remains(
     script = f"""
 from pathlib import Path
 from sam_train.data.records import Sample, annotation_from_rle
-from sam_train.data.shards import write_shard
+from sam_train.data.store.shards import write_shard
 image = {{"image_id": 1, "width": 2, "height": 2, "file_name": "a.jpg"}}
 masks = [annotation_from_rle({RLE}, id=id) for id in range(20)]
 record = {{"image": image, "annotations": masks}}

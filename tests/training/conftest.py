@@ -9,7 +9,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from sam_train.data.collate import Batch, Example, collate
+from sam_train.data.stream.collate import Batch, Example, collate
 from sam_train.interaction.annotator import TrainingAnnotator
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.training.losses import MaskLoss

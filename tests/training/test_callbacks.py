@@ -9,7 +9,7 @@ import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader
 
-from sam_train.data.collate import Batch
+from sam_train.data.stream.collate import Batch
 from sam_train.training.callbacks import (
     GREEN,
     RED,

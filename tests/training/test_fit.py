@@ -11,13 +11,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
-from sam_train.data.datamodule import SamDataModule
-from sam_train.data.examples import ExampleMaker
 from sam_train.data.images import encode_jpeg
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.shards import write_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_shard
+from sam_train.data.stream.datamodule import SamDataModule
+from sam_train.data.stream.examples import ExampleMaker
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam

@@ -8,7 +8,7 @@ from lightning import Callback, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sam_train.data.collate import Batch
+from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
 from sam_train.training.sam_module import SamModule
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_engine.report import automatic_picture
-from sam_train.data.manifest import ShardEntry
 from sam_train.data.records import BadSample
-from sam_train.data.shards import IndexedShard
+from sam_train.data.store.manifest import ShardEntry
+from sam_train.data.store.shards import IndexedShard
 from tools.analytics.indexed_version import IndexedVersion
 
 

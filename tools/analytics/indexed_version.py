@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 from jaxtyping import Int
 
-from sam_train.data.locations import Location
-from sam_train.data.manifest import Manifest
+from sam_train.data.store.locations import Location
+from sam_train.data.store.manifest import Manifest
 from tools.analytics.queries import CENTRE_CELLS, DRAWN_IMAGES, MEASURES, QUERIES
 
 

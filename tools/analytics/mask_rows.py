@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from sam_train.data.manifest import ShardEntry
 from sam_train.data.records import Annotation, InvalidRecord, Sample
+from sam_train.data.store.manifest import ShardEntry
 from tools.analytics.mask_shape import mask_shape
 
 NUMBERS = pa.list_(pa.float64())

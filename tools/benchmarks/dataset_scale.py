@@ -70,7 +70,7 @@ def _send(sender: Connection, work: Callable[[], str]) -> None:
 
 def write(root: Path, images: int, workers: int) -> str:
     """Version 1: shards of drawn masks."""
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.shard_jobs import run_shards
 
     firsts = range(0, images, IMAGES_PER_SHARD)
@@ -80,8 +80,8 @@ def write(root: Path, images: int, workers: int) -> str:
 
 
 def _write_shard(root: Path, images: int, first: int):
-    from sam_train.data.manifest import Dataset
-    from sam_train.data.shards import write_shard
+    from sam_train.data.store.manifest import Dataset
+    from sam_train.data.store.shards import write_shard
 
     path = root / "images" / f"drawn-{first // IMAGES_PER_SHARD:06d}.tar"
     write_shard(path, _samples(first, min(first + IMAGES_PER_SHARD, images)))
@@ -114,7 +114,7 @@ def _samples(first: int, last: int) -> Iterator[Any]:
 
 def annotate(root: Path, images: int, workers: int) -> str:
     """Version 2: layers that replace a mask of every image and add one."""
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.shard_jobs import run_shards
 
     dataset = Dataset(root)
@@ -125,7 +125,7 @@ def annotate(root: Path, images: int, workers: int) -> str:
 
 
 def _annotate_shard(dataset, entry):
-    from sam_train.data.shards import write_annotations
+    from sam_train.data.store.shards import write_annotations
 
     layer = dataset.root / "annotations" / "01-semi_automatic" / Path(entry.images).name
     write_annotations(layer, map(_changed, dataset.samples(entry)))
@@ -142,7 +142,7 @@ def _changed(sample):
 
 def index(root: Path, images: int, workers: int) -> str:
     """All indexes anew."""
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.verify import index
 
     for path in root.rglob("*.index.npz"):
@@ -153,7 +153,7 @@ def index(root: Path, images: int, workers: int) -> str:
 
 def verify(root: Path, images: int, workers: int) -> str:
     """Every byte of version 2."""
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
     from tools.dataset_versions.verify import verify
 
     dataset = Dataset(root)
@@ -172,7 +172,7 @@ def diff(root: Path, images: int, workers: int) -> str:
 
 def stream(root: Path, images: int, workers: int) -> str:
     """One epoch of keys: every sample is read and its record parsed."""
-    from sam_train.data.manifest import Dataset
+    from sam_train.data.store.manifest import Dataset
 
     dataset = Dataset(root)
     shards = dataset.read().shards

@@ -20,9 +20,9 @@ from PIL import Image
 from pycocotools import mask as coco
 from torchvision.transforms.functional import resize
 
-from sam_train.data.collate import Example
-from sam_train.data.examples import ExampleMaker, object_seed
 from sam_train.data.records import Sample, parse_record
+from sam_train.data.stream.collate import Example
+from sam_train.data.stream.examples import ExampleMaker, object_seed
 from sam_train.data.transforms import dct_scale, decode_image, view_image, whole_view
 from tools.benchmarks.comparison import Comparison
 from tools.benchmarks.drawn_photo import SIZE, photo_files

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from sam_train.data.durable import durable_file
 from sam_train.data.records import Annotation, Sample
 from sam_train.data.rle import decode_rle
+from sam_train.data.store.durable import durable_file
 from tools.conversion.polygons import mask_polygons
 
 Style = Literal["coco", "lvis"]

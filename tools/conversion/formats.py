@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from sam_train.data.image_sets import (
+from sam_train.data.sets.image_sets import (
     BsdsSet,
     CocoSet,
     ImageSet,
@@ -11,7 +11,7 @@ from sam_train.data.image_sets import (
     PanopticSet,
     ViaSet,
 )
-from sam_train.data.tar_members import OnBad
+from sam_train.data.store.tar_members import OnBad
 
 FORMATS = {
     "coco": CocoSet,

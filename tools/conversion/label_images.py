@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
-from sam_train.data.durable import durable_file
 from sam_train.data.records import Annotation, Sample
 from sam_train.data.rle import decode_rle
+from sam_train.data.store.durable import durable_file
 
 MAX_8_BIT = 254  # 255 means void in 8-bit label images (DAVIS, VOC)
 MAX_16_BIT = 65535

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sam_train.data.durable import durable_file
-from sam_train.data.locations import location
-from sam_train.data.manifest import Dataset, Manifest, ShardEntry
+from sam_train.data.store.durable import durable_file
+from sam_train.data.store.locations import location
+from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
 
 
 class Version(NamedTuple):

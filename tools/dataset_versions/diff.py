@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
-from sam_train.data.manifest import Dataset, ShardEntry
 from sam_train.data.records import Annotation
-from sam_train.data.shard_index import usable_record
-from sam_train.data.tar_members import TarMember, tar_members
+from sam_train.data.store.manifest import Dataset, ShardEntry
+from sam_train.data.store.shard_index import usable_record
+from sam_train.data.store.tar_members import TarMember, tar_members
 from tools.dataset_versions.copies import Version
 from tools.dataset_versions.shard_jobs import run_shards
 

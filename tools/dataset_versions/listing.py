@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sam_train.data.manifest import Dataset, Manifest
-from sam_train.data.versions import tags
+from sam_train.data.store.manifest import Dataset, Manifest
+from sam_train.data.store.versions import tags
 from tools.dataset_versions.diff import KINDS, Changes
 
 

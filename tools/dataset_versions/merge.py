@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt64
 
-from sam_train.data.manifest import Dataset, Manifest, ShardEntry
-from sam_train.data.shard_index import ensure_index, save_index
+from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
+from sam_train.data.store.shard_index import ensure_index, save_index
 from tools.dataset_versions.copies import Version, copy_once
 from tools.dataset_versions.create import link_tar
 from tools.dataset_versions.shard_jobs import run_shards

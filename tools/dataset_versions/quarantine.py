@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sam_train.data.manifest import Dataset, Manifest, ShardEntry
-from sam_train.data.shard_index import current_masks, ensure_index
+from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
+from sam_train.data.store.shard_index import current_masks, ensure_index
 from tools.dataset_versions.shard_jobs import run_shards
 
 

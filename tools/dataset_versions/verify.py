@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from sam_train.data.manifest import Dataset, Manifest, ShardEntry
-from sam_train.data.shard_index import build_index, current_index, index_path, save_index
+from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
+from sam_train.data.store.shard_index import build_index, current_index, index_path, save_index
 from tools.dataset_versions.shard_jobs import run_shards
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from sam_train.data.images import encode_jpeg
-from sam_train.data.manifest import Dataset
 from sam_train.data.records import Annotation, Record, Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.scenes import draw_scene
-from sam_train.data.shards import write_annotations, write_shard
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_annotations, write_shard
 
 SIZE = (48, 64)
 SHARDS = {"a-000000": (0, 1, 2), "b-000000": (3, 4)}  # seeds

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sam_train.data.manifest import Dataset, Manifest
 from sam_train.data.records import Sample
 from sam_train.data.rle import decode_rle
-from sam_train.data.shards import read_shard, write_shard
-from sam_train.data.tar_members import refuse
+from sam_train.data.store.manifest import Dataset, Manifest
+from sam_train.data.store.shards import read_shard, write_shard
+from sam_train.data.store.tar_members import refuse
 from tools.analytics.mask_index import write_mask_index
 from tools.mask_index import index_version
 

@@ -3,8 +3,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam_train.data.coco_set import coco_rle
 from sam_train.data.rle import decode_rle
+from sam_train.data.sets.coco_set import coco_rle
 from tools.conversion.polygons import mask_polygons
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))

@@ -1,0 +1,125 @@
+"""Images with regions drawn in the VGG Image Annotator (VIA 1 and 2), saved as json.
+
+Formats: https://www.robots.ox.ac.uk/~vgg/software/via/ (a project, or its exported annotations).
+"""
+
+import json
+import math
+import os
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from sam_train.data.images import image_size
+from sam_train.data.records import Rle
+from sam_train.data.rle import encode_mask
+from sam_train.data.sets.coco_set import coco_rle
+from sam_train.data.sets.labeled_image import (
+    ImageList,
+    UnusableMask,
+    checked_masks,
+    file_keys,
+    image_of_file,
+    require_file,
+    require_folder,
+)
+from sam_train.data.store.tar_members import OnBad
+
+Shape = dict[str, Any]  # a region's `shape_attributes`
+
+
+class ViaSet(ImageList):
+    """Images with the regions of a VIA json: polygons, rectangles, circles and ellipses.
+
+    A pixel belongs to a region if its centre does. Points and lines have no area: like other
+    empty masks they go to `on_bad`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        images: str | os.PathLike[str],
+        annotations: str | os.PathLike[str],
+        *,
+        skip: Collection[str] = (),
+        on_bad: OnBad | None = None,
+    ) -> None:
+        root = require_folder(images, option="images", name=name)
+        shapes_of = read_via(annotations, root, name=name)
+        if not any(file.is_file() for file in shapes_of):
+            raise FileNotFoundError(
+                f"{name}: {root} holds no image of the json; set `images` to theirs"
+            )
+        labeled = [
+            image_of_file(key, file, partial(via_masks, file, shapes_of[file], on_bad))
+            for key, file in file_keys(shapes_of, root).items()
+        ]
+        super().__init__(name, labeled, skip=skip)
+
+
+def read_via(file: str | os.PathLike[str], root: Path, *, name: str) -> dict[Path, list[Shape]]:
+    """The shapes of each image file below root. A file that is no VIA json is a ValueError."""
+    path = require_file(file, option="annotations", name=name)
+    try:
+        via = json.loads(path.read_bytes())
+        entries = via.get("_via_img_metadata", via).values()
+        shapes_of: dict[Path, list[Shape]] = {}
+        for entry in entries:
+            regions = entry["regions"]
+            regions = regions.values() if isinstance(regions, dict) else regions  # VIA 1, VIA 2
+            shapes = [region["shape_attributes"] for region in regions]
+            shapes_of.setdefault(root / entry["filename"], []).extend(shapes)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{name}: {path} is no VIA 1 or 2 json ({error!r}); export the annotations as json "
+            f"there, VIA 3 as COCO"
+        ) from error
+    if outside := [image for image in shapes_of if not _is_below(image, root)]:
+        raise ValueError(f"{name}: {path} names {outside[0]}, which is not below {root}")
+    return shapes_of
+
+
+def _is_below(file: Path, root: Path) -> bool:
+    return ".." not in file.parts and file.is_relative_to(root)
+
+
+def via_masks(image: Path, shapes: list[Shape], on_bad: OnBad | None) -> list[Rle]:
+    """The regions of one image as masks."""
+    size = image_size(image)
+    try:
+        masks = [shape_rle(shape, size) for shape in shapes]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UnusableMask(f"a region of {image} cannot be read: {error!r}") from error
+    return checked_masks(masks, size, source=image, on_bad=on_bad)
+
+
+def shape_rle(shape: Shape, size: tuple[int, int]) -> Rle:
+    """A VIA shape, in pixels of the image, as a mask of (H, W). Points and lines are empty."""
+    kind = shape["name"]
+    if kind == "polygon":
+        points = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
+        return coco_rle([[side for point in points for side in point]], size)
+    if kind == "rect":
+        left, top = shape["x"], shape["y"]
+        right, bottom = left + shape["width"], top + shape["height"]
+        return coco_rle([[left, top, right, top, right, bottom, left, bottom]], size)
+    if kind in ("circle", "ellipse"):
+        return encode_mask(paint_ellipse(shape, size))
+    if kind in ("point", "polyline", "line"):
+        return coco_rle([], size)
+    raise ValueError(f"there is no shape {kind!r}")
+
+
+def paint_ellipse(shape: Shape, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """A circle (`r`) or an ellipse (`rx`, `ry`, turned clockwise by `theta` radians)."""
+    x = np.arange(size[1]) + 0.5 - shape["cx"]
+    y = np.arange(size[0])[:, None] + 0.5 - shape["cy"]
+    along, across = shape.get("rx", shape.get("r")), shape.get("ry", shape.get("r"))
+    if not min(along, across) > 0:
+        return np.zeros(size, bool)
+    cos, sin = math.cos(shape.get("theta", 0)), math.sin(shape.get("theta", 0))
+    return ((x * cos + y * sin) / along) ** 2 + ((y * cos - x * sin) / across) ** 2 <= 1
