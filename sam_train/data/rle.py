@@ -76,15 +76,25 @@ def encode_mask(
     A `box` that is known saves the search for it. It may be too large, but all pixels outside
     are taken to be background; its ends are exclusive.
     """
-    height, width = mask.shape
-    edges = run_edges(mask, foreground_box(mask) if box is None else box)
+    left, top, right, bottom = foreground_box(mask) if box is None else box
+    return encode_window(mask[top:bottom, left:right], corner=(left, top), size=mask.shape)
+
+
+def encode_window(
+    window: Bool[np.ndarray, "h w"], *, corner: tuple[int, int], size: tuple[int, int]
+) -> Rle:
+    """Encodes a mask of `size` (H, W) whose foreground lies in a window of it.
+
+    `corner` is the (x, y) of the window's upper left pixel.
+    """
+    height, width = size
+    edges = run_edges(window, corner=corner, height=height)
     runs = np.diff(edges, prepend=0, append=height * width)
     if len(edges) and runs[-1] == 0:  # the mask ends in foreground
         runs = runs[:-1]
-    size = [height, width]
-    uncompressed = {"size": size, "counts": runs.astype(np.uint32)}
+    uncompressed = {"size": [height, width], "counts": runs.astype(np.uint32)}
     return {
-        "size": size,
+        "size": [height, width],
         "counts": coco.frPyObjects(uncompressed, height, width)["counts"].decode(),
     }
 

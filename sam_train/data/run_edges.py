@@ -19,11 +19,14 @@ def foreground_box(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
 
 
 def run_edges(
-    mask: Bool[np.ndarray, "H W"], box: tuple[int, int, int, int]
+    window: Bool[np.ndarray, "h w"], *, corner: tuple[int, int], height: int
 ) -> Int[np.ndarray, " E"]:
-    """Column-major positions at which foreground starts, ends, starts, ..."""
-    left, top, right, bottom = box
-    crop = mask.view(np.uint8)[top:bottom, left:right]
+    """Column-major positions at which foreground starts, ends, starts, ...
+
+    The positions are those of a mask of `height` rows, of which only the window, with its upper
+    left at the (x, y) `corner`, holds foreground.
+    """
+    crop = window.view(np.uint8)
     if not crop.size:
         return np.zeros(0, np.int64)
 
@@ -34,7 +37,7 @@ def run_edges(
     position = np.flatnonzero(changes.view(bool))
     row = position // crop.shape[1]  # several times as fast as np.divmod
     column = position - row * crop.shape[1]
-    edges = (column + left) * len(mask) + (row + top)
+    edges = (column + corner[0]) * height + (row + corner[1])
     edges.sort()
 
     # Where one run ends at the foot of a column and the next starts at the head of the next.
