@@ -61,10 +61,23 @@ class SamPredictor:
                 f"set_torch_image takes images of shape (1, 3, H, W) whose longest side is {side}, "
                 f"not {shape}: resize with predictor.transform.apply_image_torch."
             )
+        features = self.model.image_encoder(self.model.preprocess(transformed_image.float()))
+        self.set_embedding(features, shape[2:], original_image_size)
+
+    def set_embedding(
+        self,
+        features: Float[Tensor, "1 C h w"],
+        input_size: Sequence[int],
+        original_size: Sequence[int],
+    ) -> None:
+        """Takes an image that was embedded elsewhere: in a batch, or earlier.
+
+        Sizes are (H, W) in the input frame and before.
+        """
         self.reset_image()
-        self.features = self.model.image_encoder(self.model.preprocess(transformed_image.float()))
-        self.orig_h, self.orig_w = map(int, original_image_size)
-        self.input_h, self.input_w = shape[2:]
+        self.features = features
+        self.orig_h, self.orig_w = map(int, original_size)
+        self.input_h, self.input_w = map(int, input_size)
         self.original_size = (self.orig_h, self.orig_w)
         self.input_size = (self.input_h, self.input_w)
         self.is_image_set = True
@@ -129,6 +142,7 @@ class SamPredictor:
             points=None if point_coords is None else (point_coords, point_labels),
             boxes=boxes,
             masks=mask_input,
+            image_embeddings=self.features,
         )
         return self.model.mask_decoder(
             image_embeddings=self.features,

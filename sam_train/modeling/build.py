@@ -11,6 +11,7 @@ from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
 from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
+from sam_train.modeling.prompt_maps import NUM_MAPS
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.transformer import TwoWayTransformer
 from sam_train.modeling.weights import load_checkpoint
@@ -105,7 +106,11 @@ def assemble(
         mask_in_chans=16,
         draws_prompts=draws_prompts,
     )
-    mask_decoder = MaskDecoder(transformer_dim=dim, transformer=transformer)
+    mask_decoder = MaskDecoder(
+        transformer_dim=dim,
+        transformer=transformer,
+        num_prompt_maps=NUM_MAPS if draws_prompts else 0,
+    )
     return Sam(image_encoder, prompt_encoder, mask_decoder)
 
 

@@ -8,10 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.modeling.cells import fold
 from sam_train.modeling.layers import LayerNorm2d
 
 STRIDE = 16
 DETAIL_DIM = 64
+AFFINITY_DIM = 32
 
 
 class ImageEncoderPyramid(nn.Module):
@@ -26,6 +28,7 @@ class ImageEncoderPyramid(nn.Module):
         super().__init__()
         self.img_size = img_size
         self.embedding_size = img_size // STRIDE
+        self.affinity_dim = AFFINITY_DIM
         self.trunk = timm.create_model(trunk, features_only=True, **trunk_options)
         self.reductions = self.trunk.feature_info.reduction()
         channels = dict(zip(self.reductions, self.trunk.feature_info.channels(), strict=True))
@@ -58,7 +61,7 @@ class ImageEncoderPyramid(nn.Module):
         return 1
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B embedding h w"]:
-        """The embedding in the first C channels, its details in the others (`DetailPyramid`)."""
+        """The embedding in the first C channels, `DetailPyramid` in the others."""
         size = (x.shape[-2] // STRIDE, x.shape[-1] // STRIDE)
         levels = dict(zip(self.reductions, self.trunk(x), strict=True))
         gathered = 0
@@ -72,10 +75,12 @@ class ImageEncoderPyramid(nn.Module):
 
 
 class DetailPyramid(nn.Module):
-    """What the mask decoder adds to its upscaled embedding: maps at strides 8 and 4.
+    """What the mask decoder adds to its upscaled embedding, and what clicks are compared by.
 
-    SAM 2's high-resolution features (`conv_s1`, `conv_s0` in its mask decoder), from the top of
-    a pyramid down. Both start at zero, so that a decoder can learn its geometry before.
+    Details at strides 8 and 4 are SAM 2's high-resolution features (`conv_s1`, `conv_s0` in its
+    mask decoder), from the top of a pyramid down. Both start at zero, so that a decoder can
+    learn its geometry before. The affinity features at stride 4 are unit vectors, alike where
+    pixels share their masks (`affinity_loss`).
     """
 
     def __init__(self, channels: dict[int, int], dim: int) -> None:
@@ -88,6 +93,7 @@ class DetailPyramid(nn.Module):
         self.mix_4 = nn.Conv2d(DETAIL_DIM, DETAIL_DIM, kernel_size=3, padding=1)
         self.conv_s1 = nn.Conv2d(DETAIL_DIM, dim // 4, kernel_size=1)
         self.conv_s0 = nn.Conv2d(DETAIL_DIM, dim // 8, kernel_size=1)
+        self.conv_affinity = nn.Conv2d(DETAIL_DIM, AFFINITY_DIM, kernel_size=1)
         for conv in (self.conv_s1, self.conv_s0):
             nn.init.zeros_(conv.weight)
             nn.init.zeros_(conv.bias)
@@ -95,12 +101,14 @@ class DetailPyramid(nn.Module):
     def forward(
         self, levels: dict[int, Tensor], embedding: Float[Tensor, "B C h w"]
     ) -> Float[Tensor, "B details h w"]:
-        """Both maps folded to the embedding's grid: C channels of stride 8, 2 C of stride 4."""
+        """All folded to the embedding's grid: C channels of stride 8, 2 C of 4, then affinity."""
         at_8 = self.from_8(levels[8]) + enlarge(self.from_embedding(embedding))
         at_4 = self.from_4(levels[4]) + self.from_2(levels[2])
         at_4 = self.mix_4(F.gelu(self.norm_4(at_4 + enlarge(at_8))))
-        s1, s0 = self.conv_s1(F.gelu(self.norm_8(at_8))), self.conv_s0(F.gelu(at_4))
-        return torch.cat([fold(s1), fold(fold(s0))], dim=1)
+        at_8, at_4 = F.gelu(self.norm_8(at_8)), F.gelu(at_4)
+        affinity = F.normalize(self.conv_affinity(at_4).float(), dim=1)
+        s1, s0 = self.conv_s1(at_8), self.conv_s0(at_4)
+        return torch.cat([fold(s1), fold(fold(s0)), fold(fold(affinity))], dim=1)
 
 
 def patch_conv(in_channels: int, out_channels: int, side: int) -> nn.Conv2d:
@@ -110,10 +118,3 @@ def patch_conv(in_channels: int, out_channels: int, side: int) -> nn.Conv2d:
 
 def enlarge(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C 2*h 2*w"]:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-def fold(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 4*C H//2 W//2"]:
-    """Space to depth with the quarters of a cell before the channels, as the decoder lists them."""
-    batch, channels, height, width = x.shape
-    x = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 3, 5, 1, 2, 4)
-    return x.reshape(batch, 4 * channels, height // 2, width // 2)

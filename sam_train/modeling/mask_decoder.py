@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.modeling.cells import unfold
 from sam_train.modeling.layers import MLP, LayerNorm2d
 
 
@@ -17,6 +18,7 @@ class MaskDecoder(nn.Module):
         transformer_dim: int,
         transformer: nn.Module,
         num_multimask_outputs: int = 3,
+        num_prompt_maps: int = 0,
         activation: type[nn.Module] = nn.GELU,
         iou_head_depth: int = 3,
         iou_head_hidden_dim: int = 256,
@@ -35,8 +37,9 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(transformer_dim // 4, transformer_dim // 8, kernel_size=2, stride=2),
             activation(),
         )
+        mask_dim = transformer_dim // 8 + num_prompt_maps
         self.output_hypernetworks_mlps = nn.ModuleList(
-            MLP(transformer_dim, transformer_dim, output_dim=transformer_dim // 8, num_layers=3)
+            MLP(transformer_dim, transformer_dim, output_dim=mask_dim, num_layers=3)
             for _ in range(self.num_mask_tokens)
         )
         self.iou_prediction_head = MLP(
@@ -51,7 +54,7 @@ class MaskDecoder(nn.Module):
         image_embeddings: Float[Tensor, "1 embedding h w"],
         image_pe: Float[Tensor, "1 C h w"],
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
-        dense_prompt_embeddings: Float[Tensor, "N C h w"],
+        dense_prompt_embeddings: Float[Tensor, "N dense h w"],
         multimask_output: bool,
     ) -> tuple[Float[Tensor, "N M 4*h 4*w"], Float[Tensor, "N M"]]:
         """Low-resolution logits and predicted IoU of the prompts of one image."""
@@ -66,28 +69,35 @@ class MaskDecoder(nn.Module):
         image_embeddings: Float[Tensor, "#N embedding h w"],
         image_pe: Float[Tensor, "1 C h w"],
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
-        dense_prompt_embeddings: Float[Tensor, "N C h w"],
+        dense_prompt_embeddings: Float[Tensor, "N dense h w"],
     ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
         """All candidates of every prompt; one image embedding for all, or one for each prompt.
 
-        Channels of the embedding beyond C are its details (`ImageEncoderPyramid`).
+        Channels beyond C are the details of the image (`ImageEncoderPyramid`) and the maps of
+        the prompts (`PromptMaps`), from which the hypernetworks compose masks too.
         """
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat(
             [output_tokens.expand(len(sparse_prompt_embeddings), -1, -1), sparse_prompt_embeddings],
             dim=1,
         )
-        content, details = image_embeddings.tensor_split([self.transformer_dim], dim=1)
-        source = content + dense_prompt_embeddings
+        dim = self.transformer_dim
+        content, details, _ = image_embeddings.tensor_split([dim, 4 * dim], dim=1)
+        dense, maps = dense_prompt_embeddings.tensor_split([dim], dim=1)
+        source = content + dense
         tokens, source_tokens = self.transformer(source, image_pe, tokens)
         iou_token, mask_tokens = tokens[:, 0], tokens[:, 1 : 1 + self.num_mask_tokens]
 
         weights = torch.stack(
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=2
-        )  # (N, C / 8, 4)
+        )  # (N, C / 8 + maps, 4)
+        weights, map_weights = weights.tensor_split([dim // 8], dim=1)
         logits = self.upscale(source_tokens, details) @ weights  # (N, hw * 16, 4)
-        height, width = source.shape[-2:]
-        return unfold_quarters(logits, height, width), self.iou_prediction_head(iou_token)
+        low_res_logits = unfold_quarters(logits, *source.shape[-2:])
+        if maps.shape[1]:
+            maps = unfold(unfold(maps))
+            low_res_logits = low_res_logits + torch.einsum("nkhw,nkm->nmhw", maps, map_weights)
+        return low_res_logits, self.iou_prediction_head(iou_token)
 
     def upscale(
         self, source_tokens: Float[Tensor, "N HW C"], details: Float[Tensor, "#N details h w"]

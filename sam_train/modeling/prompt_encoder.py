@@ -5,10 +5,12 @@ import math
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT
+from sam_train.modeling.cells import unfold
 from sam_train.modeling.layers import LayerNorm2d
-from sam_train.modeling.prompt_maps import PromptMaps, draw_prompts
+from sam_train.modeling.prompt_maps import PromptMaps, compare_with_prompts, draw_prompts
 
 
 class PositionEmbeddingRandom(nn.Module):
@@ -53,7 +55,7 @@ class PromptEncoder(nn.Module):
         mask_in_chans: int,
         draws_prompts: bool = False,
     ) -> None:
-        """`draws_prompts` adds points and boxes to the dense embedding, drawn as maps."""
+        """`draws_prompts` adds points and boxes to the dense embedding as maps (`PromptMaps`)."""
         super().__init__()
         self.embed_dim = embed_dim
         self.image_embedding_size = image_embedding_size
@@ -73,7 +75,7 @@ class PromptEncoder(nn.Module):
             nn.Conv2d(mask_in_chans, embed_dim, kernel_size=1),
         )
         self.no_mask_embed = nn.Embedding(1, embed_dim)
-        self.prompt_maps = PromptMaps(embed_dim, cell=4) if draws_prompts else None
+        self.prompt_maps = PromptMaps(embed_dim) if draws_prompts else None
 
     def get_dense_pe(self) -> Float[Tensor, "1 C h w"]:
         """The positional code of every cell of the image embedding."""
@@ -84,15 +86,18 @@ class PromptEncoder(nn.Module):
         points: tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]] | None,
         boxes: Float[Tensor, "N 4"] | Float[Tensor, "N 1 4"] | None,
         masks: Float[Tensor, "N 1 H W"] | None,
-    ) -> tuple[Float[Tensor, "N K C"], Float[Tensor, "N C h w"]]:
+        image_embeddings: Float[Tensor, "1 embedding h w"] | None = None,
+    ) -> tuple[Float[Tensor, "N K C"], Float[Tensor, "N dense h w"]]:
         """Encodes prompts of one kind each, as the segment_anything package does.
 
         Coordinates are pixels of the padded input frame, boxes XYXY, masks low-resolution
-        logits. Points without boxes get one padding point.
+        logits. Points without boxes get one padding point. Only a model that draws its prompts
+        reads the image's embedding.
         """
         coords, labels = self._list_points(points, boxes, masks)
         dense = self.embed_no_mask(len(coords)) if masks is None else self.mask_downscaling(masks)
-        return self.embed_points(coords, labels), self.add_maps(dense, coords, labels)
+        dense = self.add_maps(dense, coords, labels, image_embeddings)
+        return self.embed_points(coords, labels), dense
 
     def _list_points(
         self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
@@ -143,13 +148,26 @@ class PromptEncoder(nn.Module):
         dense: Float[Tensor, "N C h w"],
         coords: Float[Tensor, "N P 2"],
         labels: Int[Tensor, "N P"],
-    ) -> Float[Tensor, "N C h w"]:
+        image_embeddings: Float[Tensor, "#N embedding h w"] | None,
+    ) -> Float[Tensor, "N dense h w"]:
         """Adds points and boxes as maps, in a model that draws its prompts."""
         if self.prompt_maps is None:
             return dense
+        if image_embeddings is None:
+            raise ValueError("This model compares prompts with the image: pass image_embeddings.")
         height, width = self.input_image_size
         shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
-        return dense + self.prompt_maps(draw_prompts(shares, labels, self.mask_input_size[0]))
+        drawn = draw_prompts(shares, labels, self.mask_input_size[0])
+        affinity = self.affinity(image_embeddings)
+        alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, -3])
+        maps = self.prompt_maps(torch.cat([drawn, alike], dim=1))
+        return maps + F.pad(dense, (0, 0, 0, 0, 0, maps.shape[1] - dense.shape[1]))
+
+    def affinity(
+        self, image_embeddings: Float[Tensor, "B embedding h w"]
+    ) -> Float[Tensor, "B E 4*h 4*w"]:
+        """The affinity features that an encoder folded into the last channels (none: E is 0)."""
+        return unfold(unfold(image_embeddings[:, 4 * self.embed_dim :]))
 
 
 def _batch_size(points: tuple | None, boxes: Tensor | None, masks: Tensor | None) -> int:

@@ -3,32 +3,67 @@
 SAM's prompts reach the image as tokens, and a decoder needs many thousand images to turn the
 code of a corner into the half plane beside it. Interactive models that were trained on small
 sets draw their clicks into the input instead (RITM, Sofiiuk et al. 2021). Here both are done:
-the maps are a part of the dense prompt embedding, beside the mask prompt.
+the maps are a part of the dense prompt embedding, beside the mask prompt. And since one click
+says little of a shape, maps also tell how much every pixel is like the clicked ones.
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.interaction.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, TOP_LEFT
+from sam_train.modeling.cells import fold
 
 # Standard deviations of a click's Gaussians, in shares of the frame's side.
 CLICK_WIDTHS = (1 / 64, 3 / 64, 1 / 8)
-NUM_MAPS = 2 * len(CLICK_WIDTHS) + 3
+NUM_DRAWN = 2 * len(CLICK_WIDTHS) + 3
+NUM_MAPS = NUM_DRAWN + 3
 
 
 class PromptMaps(nn.Module):
-    """Embeds the drawn prompts of every cell of the image embedding."""
+    """Embeds maps of prompts for the cells of the image embedding, and hands them on."""
 
-    def __init__(self, embed_dim: int, cell: int) -> None:
-        """`cell` is the side of an embedding's cell on the grid of the maps."""
+    def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.hidden = nn.Conv2d(NUM_MAPS, embed_dim, kernel_size=cell, stride=cell)
+        self.hidden = nn.Conv2d(NUM_MAPS, embed_dim, kernel_size=4, stride=4)
         self.out = nn.Conv2d(embed_dim, embed_dim, kernel_size=1)
 
-    def forward(self, maps: Float[Tensor, "N maps H W"]) -> Float[Tensor, "N C h w"]:
-        return self.out(F.gelu(self.hidden(maps)))
+    def forward(self, maps: Float[Tensor, "N maps H W"]) -> Float[Tensor, "N dense H//4 W//4"]:
+        """The embedding in the first C channels, the maps themselves folded into the others."""
+        return torch.cat([self.out(F.gelu(self.hidden(maps))), fold(fold(maps))], dim=1)
+
+
+def compare_with_prompts(
+    affinity: Float[Tensor, "#N E side side"],
+    coords: Float[Tensor, "N P 2"],
+    labels: Int[Tensor, "N P"],
+    ellipse: Float[Tensor, "N side side"],
+) -> Float[Tensor, "N 3 side side"]:
+    """The cosine of each pixel's affinity with the likest foreground click, the likest background
+    click and the mean of the box's `ellipse`; 0 where there is none. (x, y) are from 0 to 1.
+    """
+    count, points = labels.shape
+    side = affinity.shape[-1]
+    pixels = affinity.expand(count, -1, -1, -1).flatten(2)  # (N, E, side * side)
+    cells = (coords * side).long().clamp(0, side - 1)
+    index = (cells[..., 1] * side + cells[..., 0])[:, None].expand(-1, pixels.shape[1], -1)
+    clicked = pixels.gather(2, index)  # (N, E, P)
+    boxed = pixels @ ellipse.clamp(min=0).flatten(1)[..., None].to(pixels.dtype)
+    boxed = F.normalize(boxed.float(), dim=1).to(pixels.dtype)
+    cosines = torch.cat([clicked, boxed], dim=2).transpose(1, 2) @ pixels
+    cosines = cosines.unflatten(2, (side, side)).float()
+    maps = [_likest(cosines[:, :points], labels == label) for label in (FOREGROUND, BACKGROUND)]
+    return torch.stack([*maps, cosines[:, points]], dim=1)
+
+
+def _likest(
+    cosines: Float[Tensor, "N P H W"], is_kind: Bool[Tensor, "N P"]
+) -> Float[Tensor, "N H W"]:
+    if not cosines.shape[1]:
+        return cosines.new_zeros(len(cosines), *cosines.shape[2:])
+    likest = cosines.masked_fill(~is_kind[..., None, None], -1.0).amax(1)
+    return likest * is_kind.any(1)[:, None, None]
 
 
 def draw_prompts(

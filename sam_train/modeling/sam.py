@@ -87,8 +87,8 @@ class Sam(nn.Module):
             dense = encoder.embed_no_mask(len(sparse))
         else:
             dense = encoder.embed_masks(prompts.mask_inputs, prompts.has_mask)
-        dense = encoder.add_maps(dense, prompts.point_coords, prompts.point_labels)
         embeddings = image_embeddings.index_select(0, image_index)  # a fifth of the time of [...]
+        dense = encoder.add_maps(dense, prompts.point_coords, prompts.point_labels, embeddings)
         return self.mask_decoder.predict_masks(embeddings, encoder.get_dense_pe(), sparse, dense)
 
     def preprocess(self, x: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 S S"]:
@@ -133,7 +133,10 @@ class Sam(nn.Module):
             (sample["point_coords"], sample["point_labels"]) if "point_coords" in sample else None
         )
         sparse, dense = self.prompt_encoder(
-            points=points, boxes=sample.get("boxes"), masks=sample.get("mask_inputs")
+            points=points,
+            boxes=sample.get("boxes"),
+            masks=sample.get("mask_inputs"),
+            image_embeddings=image_embedding,
         )
         low_res_logits, iou_pred = self.mask_decoder(
             image_embeddings=image_embedding,

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from timm.optim import Muon
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sam_train.interaction.prompts import (
     FOREGROUND,
@@ -21,6 +22,7 @@ from sam_train.interaction.prompts import (
     point_prompts,
 )
 from sam_train.interaction.sampling import to_input_frame
+from sam_train.modeling.cells import fold
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
 
@@ -75,8 +77,8 @@ class WarmStart:
         self, sam: Sam, loss: MaskLoss, optimizer: torch.optim.Optimizer, generator: torch.Generator
     ) -> float:
         """Makes one step; the IoU of its batch."""
-        embeddings = noise_embeddings(sam, self.batch_size, generator)
         prompts, masks = self._draw(sam, generator)
+        embeddings = noise_embeddings(sam, masks, generator)
         low_res_logits, iou_pred = sam.decode(
             embeddings, prompts, torch.arange(self.batch_size, device=sam.device)
         )
@@ -115,8 +117,33 @@ class WarmStart:
         return prompts.to(sam.device), masks.to(sam.device)
 
 
-def noise_embeddings(sam: Sam, count: int, generator: torch.Generator) -> Float[Tensor, "N C h w"]:
-    """What the image encoder would give for noise: its code of positions and random content."""
-    position = sam.image_encoder.position_code.detach()
-    noise = torch.randn(count, *position.shape[1:], generator=generator).to(position)
-    return position + noise * sam.image_encoder.neck[-1].weight.detach()[:, None, None]
+def noise_embeddings(
+    sam: Sam, masks: Bool[Tensor, "N side side"], generator: torch.Generator
+) -> Float[Tensor, "N embedding h w"]:
+    """What the image encoder would give for noise: its code of positions and random content.
+
+    Details are zero and the affinity features those of `masks`, in a model that has them.
+    """
+    encoder = sam.image_encoder
+    position = encoder.position_code.detach()
+    noise = torch.randn(len(masks), *position.shape[1:], generator=generator).to(position)
+    content = position + noise * encoder.neck[-1].weight.detach()[:, None, None]
+    if sam.prompt_encoder.prompt_maps is None:
+        return content
+    affinity = fold(fold(noisy_affinity(masks, encoder.affinity_dim, generator)))
+    details = content.new_zeros(len(masks), 3 * content.shape[1], *content.shape[2:])
+    return torch.cat([content, details, affinity.to(content)], dim=1)
+
+
+def noisy_affinity(
+    masks: Bool[Tensor, "N side side"], dim: int, generator: torch.Generator
+) -> Float[Tensor, "N dim side side"]:
+    """Unit vectors that are alike within a mask and, with less right, in that of its neighbour.
+
+    The noise has the length of the signal, which makes the cosine of two pixels of a mask 0.5.
+    """
+    kinds = torch.randn(2, len(masks), dim, 1, 1, generator=generator)
+    inside, outside = F.normalize(kinds, dim=2).to(masks.device)
+    noise = torch.randn(len(masks), dim, *masks.shape[1:], generator=generator) / dim**0.5
+    alike = (masks | masks.roll(1, 0))[:, None]
+    return F.normalize(torch.where(alike, inside, outside) + noise.to(masks.device), dim=1)

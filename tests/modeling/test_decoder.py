@@ -18,7 +18,8 @@ def sam() -> Sam:
 
 
 def draw_embeddings(count: int) -> Tensor:
-    return torch.randn(count, 128, 4, 4)
+    """Embeddings with details and affinity features, as the pyramid gives them."""
+    return torch.randn(count, 4 * 128 + 16 * 32, 4, 4)
 
 
 def draw_points(count: int) -> Prompts:
@@ -31,7 +32,8 @@ def draw_boxes(count: int) -> Prompts:
 
 def official(sam: Sam, image_embedding: Tensor, **prompts: object) -> tuple[Tensor, Tensor]:
     """All four candidates by way of the official calls, for the prompts of one image."""
-    sparse, dense = sam.prompt_encoder(**{"points": None, "boxes": None, "masks": None} | prompts)
+    prompts = {"points": None, "boxes": None, "masks": None} | prompts
+    sparse, dense = sam.prompt_encoder(**prompts, image_embeddings=image_embedding)
     parts = [
         sam.mask_decoder(
             image_embeddings=image_embedding,

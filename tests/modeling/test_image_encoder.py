@@ -3,8 +3,9 @@ import torch
 from torch import Tensor
 
 from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.cells import fold, unfold
 from sam_train.modeling.image_encoder import ImageEncoderViT
-from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid, fold
+from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
 from sam_train.modeling.layers import LayerNorm2d
 from sam_train.modeling.mask_decoder import split_details, unfold_quarters
 from sam_train.modeling.sam import Sam
@@ -33,13 +34,21 @@ def test_a_pyramid_gathers_all_levels_at_one_stride() -> None:
     for conv in (encoder.detail.conv_s0, encoder.detail.conv_s1):
         torch.nn.init.normal_(conv.weight)
     embedding = encoder(torch.randn(2, 3, 64, 64))
-    assert embedding.shape == (2, 16 + 3 * 16, 4, 4)
+    assert embedding.shape == (2, 16 + 3 * 16 + 16 * encoder.affinity_dim, 4, 4)
     embedding.square().sum().backward()
     assert all(parameter.grad is not None for parameter in encoder.parameters())
 
 
 def test_a_pyramid_starts_without_details() -> None:
-    assert not small_pyramid()(torch.randn(1, 3, 64, 64))[:, 16:].any()
+    assert not small_pyramid()(torch.randn(1, 3, 64, 64))[:, 16 : 4 * 16].any()
+
+
+def test_affinity_features_are_unit_vectors_at_stride_4() -> None:
+    encoder = small_pyramid()
+    embedding = encoder(torch.randn(2, 3, 64, 64))
+    affinity = unfold(unfold(embedding[:, 4 * 16 :]))
+    assert affinity.shape == (2, encoder.affinity_dim, 16, 16)
+    torch.testing.assert_close(affinity.norm(dim=1), torch.ones(2, 16, 16))
 
 
 def test_folded_details_reach_the_pixels_that_they_were_made_for() -> None:

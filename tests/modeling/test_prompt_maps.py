@@ -1,8 +1,14 @@
+import pytest
 import torch
 
 from sam_train.interaction.prompts import box_prompts, point_prompts
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.prompt_maps import CLICK_WIDTHS, NUM_MAPS, draw_prompts
+from sam_train.modeling.prompt_maps import (
+    CLICK_WIDTHS,
+    NUM_DRAWN,
+    compare_with_prompts,
+    draw_prompts,
+)
 
 SIDE = 32
 
@@ -10,7 +16,7 @@ SIDE = 32
 def test_a_click_is_one_at_its_cell_and_falls_with_the_distance() -> None:
     coords = torch.tensor([[[(20 + 0.5) / SIDE, (7 + 0.5) / SIDE]]])
     maps = draw_prompts(coords, torch.tensor([[1]]), SIDE)
-    assert maps.shape == (1, NUM_MAPS, SIDE, SIDE)
+    assert maps.shape == (1, NUM_DRAWN, SIDE, SIDE)
     for index, width in enumerate(CLICK_WIDTHS):
         assert divmod(maps[0, index].argmax().item(), SIDE) == (7, 20)
         torch.testing.assert_close(maps[0, index, 7, 20], torch.tensor(1.0))
@@ -54,17 +60,67 @@ def test_coordinates_of_numpy_give_maps_of_the_models_type() -> None:
     assert maps.dtype == torch.float32
 
 
+def halves() -> torch.Tensor:
+    """Affinity features that tell the left half of a frame from the right one."""
+    affinity = torch.zeros(1, 2, 4, 4)
+    affinity[:, 0, :, :2] = 1
+    affinity[:, 1, :, 2:] = 1
+    return affinity
+
+
+def test_pixels_are_compared_with_the_likest_click_of_each_kind() -> None:
+    coords = torch.tensor([[[0.1, 0.1], [0.2, 0.9], [0.9, 0.5]]])
+    ellipse = torch.zeros(1, 4, 4)
+    foreground, background, box = compare_with_prompts(
+        halves(), coords, torch.tensor([[1, 1, 0]]), ellipse
+    )[0]
+    left, right = halves()[0]
+    assert torch.equal(foreground, left) and torch.equal(background, right) and not box.any()
+
+
+def test_pixels_are_compared_with_what_fills_the_middle_of_a_box() -> None:
+    corners, ellipse = torch.tensor([[[0.5, 0.0], [1.0, 1.0]]]), torch.full((1, 4, 4), -1.0)
+    ellipse[:, 1:3, 2:] = 0.5
+    foreground, background, box = compare_with_prompts(
+        halves(), corners, torch.tensor([[2, 3]]), ellipse
+    )[0]
+    assert torch.equal(box, halves()[0, 1]) and not foreground.any() and not background.any()
+
+
+def test_without_points_nothing_is_alike() -> None:
+    none = torch.zeros(2, 0, dtype=torch.int64)
+    assert not compare_with_prompts(
+        halves(), torch.zeros(2, 0, 2), none, ellipse=torch.zeros(2, 4, 4)
+    ).any()
+
+
+def test_each_prompt_is_compared_with_its_own_image() -> None:
+    affinity = torch.cat([halves(), halves().flip(1)])
+    coords, labels = torch.full((2, 1, 2), 0.1), torch.ones(2, 1, dtype=torch.int64)
+    maps = compare_with_prompts(affinity, coords, labels, ellipse=torch.zeros(2, 4, 4))
+    assert torch.equal(maps[0, 0], maps[1, 0])  # the left half, by features of its own
+    assert torch.equal(maps[0, 0], halves()[0, 0])
+
+
 def test_the_tiny_model_answers_where_it_was_prompted() -> None:
     """The dense embedding of a prompt differs from that of no prompt around the prompt alone."""
     torch.manual_seed(0)
-    encoder = build_sam_tiny(image_size=64, dim=32).requires_grad_(False).prompt_encoder
+    sam = build_sam_tiny(image_size=64, dim=32).requires_grad_(False)
+    encoder, embeddings = sam.prompt_encoder, torch.zeros(1, 4 * 32 + 16 * 32, 4, 4)
     prompts = point_prompts(torch.tensor([[7.0, 7.0]]), torch.tensor([1]))
-    nothing = encoder.embed_no_mask(1)
-    change = encoder.add_maps(nothing, prompts.point_coords, prompts.point_labels) - nothing
+    change = encoder.add_maps(
+        encoder.embed_no_mask(1), prompts.point_coords, prompts.point_labels, embeddings
+    )
     change = (change - change[:, :, 3:, 3:]).abs().sum(1)[0]  # beside the far corner
     assert change[0, 0] > 10 * change[3, 0]
     corners = box_prompts(torch.tensor([[4.0, 4.0, 40.0, 40.0]]))
-    by_box, _ = encoder(None, torch.tensor([[4.0, 4.0, 40.0, 40.0]]), None)
+    by_box, _ = encoder(None, torch.tensor([[4.0, 4.0, 40.0, 40.0]]), None, embeddings)
     torch.testing.assert_close(
         by_box, encoder.embed_points(corners.point_coords, corners.point_labels)
     )
+
+
+def test_a_model_that_looks_at_the_image_for_its_prompts_says_so() -> None:
+    encoder = build_sam_tiny(image_size=64, dim=32).prompt_encoder
+    with pytest.raises(ValueError, match="pass image_embeddings"):
+        encoder(None, torch.tensor([[4.0, 4.0, 40.0, 40.0]]), None)

@@ -6,7 +6,7 @@ from sam_train.modeling.build import assemble, build_sam_tiny
 from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import mask_iou
-from sam_train.training.warm_start import WarmStart, noise_embeddings
+from sam_train.training.warm_start import WarmStart, noise_embeddings, noisy_affinity
 
 # On the 16 x 16 grid of low-resolution logits, four pixels of the input frame to a cell.
 BOXES = torch.tensor([[2, 3, 8, 9], [6, 6, 13, 12], [1, 9, 6, 14], [8, 1, 14, 7.0]])
@@ -18,7 +18,7 @@ def iou_of_boxed_rectangles(sam: Sam) -> Tensor:
     x0, y0, x1, y1 = BOXES[:, :, None].unbind(1)
     rows, columns = (y0 <= axis) & (axis <= y1), (x0 <= axis) & (axis <= x1)
     masks = rows[:, :, None] & columns[:, None]
-    embeddings = noise_embeddings(sam, 4, torch.Generator().manual_seed(1))
+    embeddings = noise_embeddings(sam, masks, torch.Generator().manual_seed(1))
     with torch.no_grad():
         logits, _ = sam.decode(embeddings, box_prompts((BOXES + 0.5) * 4 - 0.5), torch.arange(4))
     return mask_iou(logits[:, 0] > 0, masks).mean()
@@ -63,6 +63,18 @@ def test_a_warm_start_is_the_same_for_the_same_seed() -> None:
 
 def test_noise_embeddings_have_the_positions_as_their_mean() -> None:
     sam = build_sam_tiny(image_size=64, dim=32)
-    embeddings = noise_embeddings(sam, 500, torch.Generator().manual_seed(0))
-    deviation = embeddings.mean(0) - sam.image_encoder.pos_embed[0]
+    masks = torch.zeros(500, 16, 16, dtype=torch.bool)
+    embeddings = noise_embeddings(sam, masks, torch.Generator().manual_seed(0))
+    deviation = embeddings[:, :32].mean(0) - sam.image_encoder.pos_embed[0]
     assert deviation.abs().max() < 5 * 0.3 / 500**0.5  # the content starts with gain 0.3
+
+
+def test_noisy_affinities_are_alike_within_a_mask_and_its_neighbours() -> None:
+    masks = torch.zeros(40, 8, 8, dtype=torch.bool)
+    masks[:, :, :4] = True
+    masks[1::2] = masks[1::2].flip(2)  # every neighbour holds the other half
+    masks[:, :, 3:5] = False
+    affinity = noisy_affinity(masks, 32, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(affinity.norm(dim=1), torch.ones(40, 8, 8))
+    cosine = torch.einsum("nehw,ne->nhw", affinity, affinity[:, :, 0, 0]).mean(0)[1]
+    assert (cosine[[0, 1, 2, 5, 6, 7]] > 0.4).all() and (cosine[3:5].abs() < 0.2).all()
