@@ -4,7 +4,7 @@ python -m sam_train.train dataset=DIR
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import hydra
 from hydra.utils import instantiate
@@ -14,7 +14,7 @@ from sam_train.command_line import one_sentence_errors
 
 # Of the keys that are no constructor's argument.
 TYPES = {
-    "version": int | Literal["latest"],
+    "version": int | str,
     "max_steps": int,
     "seed": int,
     "threads": int | None,
@@ -39,6 +39,8 @@ def train(cfg: DictConfig) -> None:
     OmegaConf.save(cfg, output_dir / "config.yaml")
 
     # Imported here: a missing dataset is told before torch is loaded.
+    from lightning import seed_everything
+
     from sam_train.config_types import check_types, check_values
     from sam_train.threads import set_threads
 
@@ -46,6 +48,7 @@ def train(cfg: DictConfig) -> None:
     check_values(values, TYPES)
     check_types(values)
     set_threads(cfg.threads)
+    seed_everything(cfg.seed, workers=True, verbose=False)  # before weights are drawn
     fit = instantiate(cfg.fit, _convert_="all")
     fit(
         instantiate(cfg.model),

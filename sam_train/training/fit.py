@@ -1,8 +1,9 @@
 """One training run on one version of a dataset, resumed where it stopped."""
 
 import logging
+import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
@@ -10,7 +11,14 @@ from lightning.pytorch.loggers import Logger
 
 from sam_train.modeling.checkpoint import save_model
 from sam_train.modeling.sam import Sam
+from sam_train.training.adaptation import Adaptation
+from sam_train.training.safety.checkpoints import Checkpoints, newest_checkpoint
+from sam_train.training.safety.failures import FailureNote, check_launch, one_failure
 from sam_train.training.sam_module import SamModule
+from sam_train.training.scale.acceleration import Acceleration
+from sam_train.training.scale.sharding import whole_model
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,9 @@ class Fit:
     callbacks: Mapping[str, Callback]
     loggers: Mapping[str, Callable[..., Logger]]
     warm_start: Callable[[Sam], None] | None = None
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    adaptation: Adaptation = field(default_factory=Adaptation)
+    acceleration: Acceleration = field(default_factory=Acceleration)
 
     def __call__(
         self,
@@ -40,7 +51,8 @@ class Fit:
     ) -> None:
         """Trains `sam` in place and leaves `model.safetensors` in `output_dir`.
 
-        A finished run returns at once; an interrupted one goes on from its last checkpoint.
+        A finished run returns at once; an interrupted one goes on from its last checkpoint. One
+        that SIGTERM or SIGUSR1 stops saves first, then exits with the status of that signal.
         """
         output_dir = Path(output_dir)
         weights = output_dir / "model.safetensors"
@@ -53,28 +65,44 @@ class Fit:
             dataset=dataset_root, version=version, bad_samples=output_dir / "bad_samples.jsonl"
         )
         data.setup("fit")  # a dataset that cannot be used is told before the warm start
-        last = output_dir / "checkpoints" / "last.ckpt"
-        if last.exists():
+        last = newest_checkpoint(output_dir)
+        if last:
             set_aside(output_dir / "metrics.csv")
         elif from_scratch and self.warm_start:
             self.warm_start(sam)
+        self.adaptation.apply(sam)
+        self.acceleration(sam)
         trainer = self.trainer(
             default_root_dir=output_dir,
             max_steps=max_steps,
-            callbacks=list(self.callbacks.values()),
+            callbacks=[*self.callbacks.values(), self.checkpoints, FailureNote()],
             logger=[build(save_dir=output_dir) for build in self.loggers.values()],
         )
-        trainer.fit(
-            self.module(sam.train()),
-            datamodule=data,
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        self._run(trainer, self.module(sam.train()), data, last)
+        whole = whole_model(self.adaptation.merged(sam.eval()))
         if trainer.is_global_zero:
             name, config = sam.recipe
-            save_model(sam.eval(), weights, model=name, config=config)
+            save_model(whole, weights, model=name, config=config)
+
+    def _run(
+        self,
+        trainer: Trainer,
+        module: SamModule,
+        data: LightningDataModule,
+        checkpoint: Path | None,
+    ) -> None:
+        """Trains until the end, or raises: SystemExit where the run was asked to stop."""
+        check_launch(trainer)
+        with self.checkpoints.stop.caught(), one_failure(Path(trainer.default_root_dir)):
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if number := self.checkpoints.stop.received:
+            logger.warning(
+                f"stopped by {signal.Signals(number).name} after a checkpoint: "
+                f"the same command goes on from there"
+            )
+            raise SystemExit(128 + number)
 
 
 def set_aside(metrics: Path) -> None:

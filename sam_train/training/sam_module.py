@@ -1,37 +1,50 @@
 """What one training step of SAM is: one image encoding, then rounds of prompts and corrections."""
 
+import math
 from functools import partial
 from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
 from lightning import LightningModule
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from sam_train.data.stream.collate import Batch
-from sam_train.interaction.annotator import TrainingAnnotator, inside_image
+from sam_train.interaction.annotator import TrainingAnnotator
 from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
-from sam_train.training.losses import MaskLoss, mask_iou
+from sam_train.modeling.weights import first_difference
+from sam_train.training.affinity import affinity_loss
+from sam_train.training.losses import MaskLoss
 from sam_train.training.optim import Optimization, Progress
-from sam_train.training.ranks import average_gradients
+from sam_train.training.rounds import ObjectLosses, RoundRules, mask_sizes, play_round
+from sam_train.training.scale.passes import Passes, saved_bytes, take_objects
+from sam_train.training.scale.ranks import (
+    average_gradients,
+    gradient_norm,
+    scale_gradients,
+    sum_over_ranks,
+)
+from sam_train.training.scale.sharding import shard_encoder
+
+LOSSES, MEASURES = ("loss", "focal", "dice", "iou"), ("iou_at", "iou_error_at", "empty_at")
 
 
 class SamModule(LightningModule):
     """SAM with its interactive training step (SAM, App. A).
 
-    Each round is differentiated as soon as it is done; its gradient on the image embedding is
-    added up and goes through the image encoder once. So memory does not grow with the rounds.
+    Each round of a few objects is differentiated as soon as it is done; the gradients on the
+    image embedding are added up and go through the image encoder once. So memory grows neither
+    with the rounds nor with the masks (`passes`). Losses are divided by the number of objects
+    of all ranks, so it does not matter on which rank an image falls. A step whose loss or
+    gradient is not finite changes nothing, on any rank.
 
-    What the paper leaves open: `sum_rounds` adds the losses of the rounds (SAM 2) instead of
-    taking their mean (EdgeSAM, micro-sam). `box_is_ambiguous` answers a lone box with three
-    masks (App. D.4 picks "the most confident mask" for a box) instead of one (SAM 2).
-    `detach_feedback` off lets gradients flow through the mask prompt into the round before
-    (SAM 2), which keeps the graphs of all rounds.
+    `affinity_weight` is that of `affinity_loss` beside the mask losses, for encoders that give
+    affinity features. Dropout and drop path draw from `seed`, the step and the rank alone.
     """
 
     def __init__(
@@ -41,9 +54,10 @@ class SamModule(LightningModule):
         annotator: TrainingAnnotator,
         loss: MaskLoss,
         optimization: Optimization,
-        sum_rounds: bool = False,
-        box_is_ambiguous: bool = True,
-        detach_feedback: bool = True,
+        rules: RoundRules | None = None,
+        passes: Passes | None = None,
+        affinity_weight: float = 0.3,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -51,13 +65,30 @@ class SamModule(LightningModule):
         self.annotator = annotator
         self.loss = loss
         self.optimization = optimization
-        self.sum_rounds = sum_rounds
-        self.box_is_ambiguous = box_is_ambiguous
-        self.detach_feedback = detach_feedback
+        self.rules = rules or RoundRules()
+        self.passes = passes or Passes()
+        self.affinity_weight = affinity_weight
+        self.seed = seed
+        self._per_call = self.passes.objects_per_call
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
+
+    def configure_model(self) -> None:
+        """Shards the encoder where the strategy is FSDP2."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard_encoder(self.sam, self.trainer.strategy.device_mesh)
 
     def configure_optimizers(self) -> Optimizer:
         return self.optimization.build(self.sam)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses the checkpoint of another model before anything of it is loaded."""
+        weights = checkpoint.get("state_dict")
+        difference = weights and first_difference(self.state_dict(), weights)
+        if difference:
+            raise ValueError(
+                f"the checkpoint in this run's folder is of another model ({difference}): give "
+                f"the model that the run began with, or another output_dir"
+            )
 
     def on_train_start(self) -> None:
         """Switches off DDP's own averaging, which expects one backward per step."""
@@ -67,94 +98,165 @@ class SamModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One optimiser step; the masks of the last round go to the callbacks."""
+        step = self.global_step
+        torch.manual_seed(step_seed(self.seed, step, self.global_rank))
         optimizer = cast(Optimizer, self.optimizers())
-        progress = Progress(self.global_step, int(self.images_seen), self.trainer.max_steps)
+        progress = Progress(step, int(self.images_seen), self.trainer.max_steps)
         self.log("train/lr", self.optimization.set_lr(optimizer, progress))
         optimizer.zero_grad()
-        rounds, pred_masks = self.interact(batch)
-        average_gradients(list(self.sam.parameters()))
-        if clip := self.optimization.gradient_clip:
-            norm = torch.nn.utils.clip_grad_norm_(self.sam.parameters(), clip)
-            self.log("train/gradient_norm", norm)
-        optimizer.step()
+        statistics = [buffer.clone() for buffer in self.sam.buffers()]
+
+        rounds, pred_masks = self.interact(batch, step)
+        means = self._mean_over_ranks(rounds)
+        is_finite = self._prepare_gradients() and math.isfinite(means["train/loss"])
+        if is_finite:
+            self._log(means)
+        else:
+            optimizer.zero_grad()
+            for buffer, before in zip(self.sam.buffers(), statistics, strict=True):
+                buffer.copy_(before)
+        optimizer.step()  # without gradients it only counts the step
         self.images_seen += len(batch["images"]) * self.trainer.world_size
-        self._log_rounds(rounds, batch)
-        return {"pred_masks": pred_masks, "empty_share": rounds[-1]["empty_at"].mean().item()}
+        empty_share = means[f"train/empty_at_{len(rounds)}"]
+        return {"pred_masks": pred_masks, "empty_share": empty_share, "is_finite": is_finite}
 
     def interact(
-        self, batch: Batch
-    ) -> tuple[list[dict[str, Float[Tensor, " N"]]], Bool[Tensor, "N h w"]]:
-        """Plays and differentiates all rounds.
+        self, batch: Batch, step: int = 0
+    ) -> tuple[list[ObjectLosses], Bool[Tensor, "N h w"]]:
+        """Plays and differentiates all rounds, as many images and objects at once as fit.
 
         Returns the losses of each object in each round, and the low-resolution masks of the last.
         """
-        image_embeddings = self.sam.encode(batch["images"], batch["input_sizes"])
-        shared = image_embeddings.detach().requires_grad_()
+        objects, ranks = sum_over_ranks([float(len(batch["image_index"])), 1.0], self.device)
+        played = []
+        for part in self.passes.images(batch):
+            image_embeddings = self.sam.encode(part["images"], part["input_sizes"])
+            # In float, because the gradients of many rounds and objects add up here.
+            shared = image_embeddings.detach().float()
+            shared.requires_grad_(image_embeddings.requires_grad)
+            for some in self.passes.objects(part, self._objects_at_once(shared, part)):
+                played.append(self._play(shared, some, step, mean_objects=objects / ranks))
+            self._learn_affinity(shared, part, step, share=len(part["keys"]) / len(batch["keys"]))
+            if image_embeddings.requires_grad:
+                image_embeddings.backward(shared.grad.to(image_embeddings.dtype))
+        rounds = [
+            {name: torch.cat([losses[name] for losses in same]) for name in same[0]}
+            for same in zip(*(losses for losses, _ in played), strict=True)
+        ]
+        return rounds, torch.cat([masks for _, masks in played])
+
+    def _play(
+        self, shared: Tensor, batch: Batch, step: int, *, mean_objects: float
+    ) -> tuple[list[ObjectLosses], Bool[Tensor, "N h w"]]:
+        """All rounds of some objects; each is differentiated as soon as it is done."""
         annotate = partial(
             self.annotator,
             gt_masks=batch["gt_masks"],
-            seeds=mix_seeds(batch["object_seeds"], self.global_step),
-            sizes=self._mask_sizes(batch),
+            seeds=mix_seeds(batch["object_seeds"], step),
+            sizes=mask_sizes(batch, self.sam.image_size),
             image_size=self.sam.image_size,
         )
-        plan = self.annotator.plan(self.global_step)
-        weight = 1.0 if self.sum_rounds else 1 / len(plan)
+        plan = self.annotator.plan(step)
         prompts, low_res_logits, rounds, kept = None, None, [], []
-        for new_point in plan:
+        for new_point, weight in zip(plan, self.rules.weights(len(plan)), strict=True):
             prompts = annotate(prompts, low_res_logits, new_point=new_point)
-            low_res_logits, losses = self.play_round(shared, prompts, batch)
-            loss = weight * losses["loss"].mean()
-            if self.detach_feedback:
-                loss.backward()
-                low_res_logits = low_res_logits.detach()
+            with torch.set_grad_enabled(weight > 0):
+                low_res_logits, losses = self.play_round(shared, prompts, batch)
+            if weight > 0:
+                kept.append(weight * losses["loss"].sum() / mean_objects)
             else:
-                kept.append(loss)
+                torch.clear_autocast_cache()  # its casts of the weights carry no gradient
+            if self.rules.detach_feedback:
+                if kept:
+                    kept.pop().backward()
+                low_res_logits = low_res_logits.detach()
             rounds.append({name: value.detach() for name, value in losses.items()})
         if kept:
             torch.stack(kept).sum().backward()
-        image_embeddings.backward(shared.grad)
         return rounds, low_res_logits > 0
 
     def play_round(
         self, image_embeddings: Tensor, prompts: Prompts, batch: Batch
-    ) -> tuple[Float[Tensor, "N h w"], dict[str, Float[Tensor, " N"]]]:
-        """The logits that the annotator sees (the highest predicted IoU) and the losses."""
-        low_res_logits, iou_pred = self.sam.decode(image_embeddings, prompts, batch["image_index"])
-        low_res_logits, iou_pred = low_res_logits.float(), iou_pred.float()
-        candidates = prompts.candidates(box_is_ambiguous=self.box_is_ambiguous)  # (N, 4)
-        if len(candidates.unique(dim=0)) == 1:  # nothing is computed for masks that nobody gets
-            low_res_logits, iou_pred = low_res_logits[:, candidates[0]], iou_pred[:, candidates[0]]
-            candidates = candidates[:, candidates[0]]
-        losses = self.loss(low_res_logits, iou_pred, batch["gt_masks"], candidates)
-        best_iou_pred, chosen = iou_pred.masked_fill(~candidates, -torch.inf).max(1)
-        best = low_res_logits[torch.arange(len(chosen), device=chosen.device), chosen]
-        return best, losses | self._measure(best, best_iou_pred, batch)
+    ) -> tuple[Float[Tensor, "N h w"], ObjectLosses]:
+        """The logits that the annotator sees, and what this round says about each object."""
+        return play_round(
+            self.sam,
+            image_embeddings,
+            prompts,
+            batch,
+            loss=self.loss,
+            box_is_ambiguous=self.rules.box_is_ambiguous,
+        )
 
-    @torch.no_grad()
-    def _measure(
-        self, logits: Tensor, iou_pred: Tensor, batch: Batch
-    ) -> dict[str, Float[Tensor, " N"]]:
-        """IoU, error of the predicted IoU and emptiness of the masks that the annotator sees."""
-        grid = batch["gt_masks"].shape[-2:]
-        if logits.shape[-2:] != grid:
-            logits = F.interpolate(logits[:, None], grid, mode="bilinear")[:, 0]
-        pred_masks = (logits > 0) & inside_image(self._mask_sizes(batch), (grid[0], grid[1]))
-        iou = mask_iou(pred_masks, batch["gt_masks"])
-        empty = ~pred_masks.flatten(1).any(1)
-        return {"iou_at": iou, "iou_error_at": (iou_pred - iou).abs(), "empty_at": empty.float()}
+    def _objects_at_once(self, shared: Tensor, batch: Batch) -> int | None:
+        """What `passes` allows; a budget is turned into a number at the first batch."""
 
-    def _mask_sizes(self, batch: Batch) -> Tensor:
-        """The (H, W) of each object's image within the grid of the masks."""
-        sizes = batch["input_sizes"][batch["image_index"]] * batch["gt_masks"].shape[-1]
-        return (sizes / self.sam.image_size).round().long().clamp(min=1)
+        def graph_bytes(count: int) -> int:
+            some = take_objects(batch, torch.zeros(count, dtype=torch.long, device=self.device))
+            prompts = self.annotator.first_prompt(
+                some["gt_masks"],
+                some["object_seeds"],
+                sizes=mask_sizes(some, self.sam.image_size),
+                image_size=self.sam.image_size,
+            )
+            side = self.sam.prompt_encoder.mask_input_size
+            prompts = prompts.with_masks(torch.zeros(count, 1, *side, device=self.device))
+            return saved_bytes(lambda: self.play_round(shared, prompts, some))
 
-    def _log_rounds(self, rounds: list[dict[str, Tensor]], batch: Batch) -> None:
-        """Losses as means over the rounds; what the annotator sees, round by round."""
-        for name in ("loss", "focal", "dice", "iou"):
-            mean = torch.stack([losses[name].mean() for losses in rounds]).mean()
-            self.log(f"train/{name}", mean, prog_bar=name == "loss")
+        if self._per_call is None and self.passes.decoder_memory_gib is not None:
+            with torch.random.fork_rng():
+                self._per_call = self.passes.choose_objects_per_call(graph_bytes)
+        return self._per_call
+
+    def _learn_affinity(self, shared: Tensor, batch: Batch, step: int, *, share: float) -> None:
+        """Adds the gradient of the affinity loss to that of the embeddings, if they are made so.
+
+        `share` is that of these images among the batch's.
+        """
+        affinity = self.sam.prompt_encoder.affinity(shared)
+        if not (affinity.shape[1] and self.affinity_weight):
+            return
+        grid = torch.tensor(affinity.shape[-2:], device=affinity.device)
+        loss = affinity_loss(
+            affinity,
+            batch["gt_masks"],
+            batch["image_index"],
+            (batch["input_sizes"] * grid / self.sam.image_size).round().long().clamp(min=1),
+            seed=int(mix_seeds(batch["object_seeds"][:1], step)),
+        )
+        if self._trainer:
+            self.log("train/affinity", loss.detach())
+        (self.affinity_weight * share * loss).backward()
+
+    def _prepare_gradients(self) -> bool:
+        """Averages gradients over the ranks and clips them; whether they are finite."""
+        parameters = [p for p in self.sam.parameters() if p.requires_grad]
+        average_gradients(parameters)
+        norm = gradient_norm(parameters).item()
+        clip = self.optimization.gradient_clip
+        if clip and norm > clip:
+            scale_gradients(parameters, clip / norm)
+        self.log("train/gradient_norm", norm)
+        return math.isfinite(norm)
+
+    def _log(self, means: dict[str, float]) -> None:
+        shown = ("train/loss", "train/iou_at_1", "train/iou_at_3")
+        for name, mean in means.items():
+            self.log(name, mean, prog_bar=name in shown)
+
+    def _mean_over_ranks(self, rounds: list[ObjectLosses]) -> dict[str, float]:
+        """Means over all objects of all ranks: losses over the rounds, measures round by round."""
+        sums = {"objects": torch.tensor(float(len(rounds[0]["loss"])))}
+        for name in LOSSES:
+            sums[name] = torch.stack([losses[name].sum() for losses in rounds]).mean()
         for number, losses in enumerate(rounds, start=1):
-            for name in ("iou_at", "iou_error_at", "empty_at"):
-                is_shown = name == "iou_at" and number in (1, 3)
-                self.log(f"train/{name}_{number}", losses[name].mean(), prog_bar=is_shown)
-        self.log("train/objects", float(len(batch["image_index"])))
+            sums |= {f"{name}_{number}": losses[name].sum() for name in MEASURES}
+        values = torch.stack([value.to(self.device) for value in sums.values()]).tolist()
+        objects, *totals = sum_over_ranks(values, self.device)
+        means = [total / objects for total in totals]
+        return dict(zip((f"train/{name}" for name in sums), [objects, *means], strict=True))
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Seeds dropout and drop path: an interrupted run draws what it would have drawn."""
+    return int(mix_seeds(mix_seeds(torch.tensor([seed]), step), rank))

@@ -75,7 +75,7 @@ def make_module() -> Callable[..., SamModule]:
                 weight_decay=0.0,
                 gradient_clip=1.0,
             ),
-            **settings,
+            **{"affinity_weight": 0.0} | settings,
         )
 
     return make

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
@@ -22,6 +21,7 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
 from sam_train.training.fit import Fit
+from sam_train.training.safety.checkpoints import Checkpoints, newest_checkpoint
 from sam_train.training.sam_module import SamModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints
@@ -72,7 +72,6 @@ def run(dataset: Path, tmp_path: Path, make_module: Callable[..., SamModule]) ->
         warm_start: Callable[[Sam], None] | None = None,
         from_scratch: bool = True,
     ) -> Path:
-        checkpoint = ModelCheckpoint(every_n_train_steps=2, save_last=True)
         Fit(
             module=module,
             data=partial(
@@ -88,7 +87,8 @@ def run(dataset: Path, tmp_path: Path, make_module: Callable[..., SamModule]) ->
                 enable_progress_bar=False,
                 enable_model_summary=False,
             ),
-            callbacks={"checkpoint": checkpoint} | ({"other": callback} if callback else {}),
+            callbacks={"other": callback} if callback else {},
+            checkpoints=Checkpoints(every_n_steps=2),
             loggers={"csv": partial(CSVLogger, name="", version="")},
             warm_start=warm_start,
         )(
@@ -137,7 +137,7 @@ def test_an_interrupted_run_goes_on_from_its_last_checkpoint(run, tmp_path: Path
         run(small_sam(), callback=PowerCut())
     folder = tmp_path / "run"
     assert not (folder / "model.safetensors").exists()
-    assert torch.load(folder / "checkpoints" / "last.ckpt")["global_step"] == 2
+    assert torch.load(newest_checkpoint(folder))["global_step"] == 2
     run(small_sam())
     assert (folder / "model.safetensors").exists()
     assert len(logged_steps(folder / "metrics.csv")) == 4  # steps 3 to 6

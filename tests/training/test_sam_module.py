@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
+from sam_train.training.rounds import RoundRules, mask_sizes, measure
 from sam_train.training.sam_module import SamModule
 
 MakeModule = Callable[..., SamModule]
@@ -18,8 +19,6 @@ Rounds = list[dict[str, Tensor]]
 
 def interact(module: SamModule, batch: Batch) -> Rounds:
     """Plays all rounds outside of a training run; gradients are left on the parameters."""
-    module.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-    module.trainer.strategy.connect(module)
     module.zero_grad()
     return module.interact(batch)[0]
 
@@ -95,7 +94,7 @@ def test_a_backward_pass_for_each_round_gives_the_gradients_of_their_mean(
 
 
 def test_rounds_can_be_summed_instead_of_averaged(make_module: MakeModule, batch: Batch) -> None:
-    mean, summed = twins(make_module, {}, {"sum_rounds": True})
+    mean, summed = twins(make_module, {}, {"rules": RoundRules(sum_rounds=True)})
     interact(mean, batch)
     interact(summed, batch)
     tripled = {name: 3 * gradient for name, gradient in gradients(mean).items()}
@@ -110,7 +109,7 @@ def test_gradients_flow_through_the_mask_prompt_if_it_is_not_detached(
     detached, attached = twins(
         make_module,
         {"annotator": annotator},
-        {"annotator": annotator, "detach_feedback": False},
+        {"annotator": annotator, "rules": RoundRules(detach_feedback=False)},
     )
     rounds, same_rounds = interact(detached, batch), interact(attached, batch)
     torch.testing.assert_close(rounds, same_rounds)
@@ -154,7 +153,7 @@ def test_memory_does_not_grow_with_the_rounds(make_module: MakeModule, make_batc
         peak_of_saved_tensors(
             make_module({"num_corrections": 1, "rounds_without_point": extra}, **settings), batch
         )
-        for extra, settings in ((0, {}), (7, {}), (7, {"detach_feedback": False}))
+        for extra, settings in ((0, {}), (7, {}), (7, {"rules": RoundRules(detach_feedback=False)}))
     )
     assert many <= 1.1 * few
     assert attached > 2 * few  # the measure sees what is kept
@@ -166,7 +165,7 @@ def test_a_lone_box_is_answered_by_three_masks_or_by_one(
     annotator = {"box_probability": 1.0, "num_corrections": 0}
     tokens = {}
     for ambiguous in (True, False):
-        module = make_module(annotator, box_is_ambiguous=ambiguous)
+        module = make_module(annotator, rules=RoundRules(box_is_ambiguous=ambiguous))
         interact(module, batch)
         mlps = module.sam.mask_decoder.output_hypernetworks_mlps
         tokens[ambiguous] = [i for i in range(4) if mlps[i].layers[0].weight.grad.any()]
@@ -175,14 +174,14 @@ def test_a_lone_box_is_answered_by_three_masks_or_by_one(
 
 
 def test_what_is_predicted_in_the_padding_is_not_measured(
-    make_module: MakeModule, batch: Batch
+    batch: Batch,
 ) -> None:
-    module = make_module()
     batch["input_sizes"] = torch.tensor([[64, 32], [32, 64]])  # half of the grid each
     batch["gt_masks"] = torch.zeros(2, 16, 16, dtype=torch.bool)
     batch["gt_masks"][0, :, :8] = batch["gt_masks"][1, :8] = True
     everywhere = torch.ones(2, 16, 16)
-    measured = module._measure(everywhere, torch.tensor([0.75, 1.0]), batch)
+    sizes = mask_sizes(batch, image_size=64)
+    measured = measure(everywhere, torch.tensor([0.75, 1.0]), batch, sizes=sizes)
     assert measured["iou_at"].tolist() == [1, 1]
     assert measured["iou_error_at"].tolist() == [0.25, 0]
     assert measured["empty_at"].tolist() == [0, 0]

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from sam_train.data.images import encode_jpeg
 from sam_train.data.records import Sample, annotation_from_rle
@@ -32,6 +31,7 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.training.fit import Fit
 from sam_train.training.losses import MaskLoss
 from sam_train.training.optim import CosineSchedule, Optimization
+from sam_train.training.safety.checkpoints import Checkpoints
 from sam_train.training.sam_module import SamModule
 
 STEPS = 20
@@ -92,10 +92,8 @@ def train(dataset: Path, folder: Path, *, num_workers: int, max_steps: int = STE
         trainer=partial(
             Trainer, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False
         ),
-        callbacks={
-            "checkpoint": ModelCheckpoint(every_n_train_steps=2, save_last=True),
-            "log": StreamLog(folder / "stream.jsonl"),
-        },
+        callbacks={"log": StreamLog(folder / "stream.jsonl")},
+        checkpoints=Checkpoints(every_n_steps=2),
         loggers={},
     )(
         build_sam_tiny(image_size=64, dim=32),

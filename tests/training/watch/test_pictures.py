@@ -10,14 +10,14 @@ from lightning import Trainer
 from torch.utils.data import DataLoader
 
 from sam_train.data.stream.collate import Batch
-from sam_train.training.callbacks import (
+from sam_train.training.sam_module import SamModule
+from sam_train.training.watch.pictures import (
     GREEN,
     RED,
     EmptyPredictionWarning,
     PredictionPictures,
     draw_batch,
 )
-from sam_train.training.sam_module import SamModule
 
 MakeTrainer = Callable[..., Trainer]
 

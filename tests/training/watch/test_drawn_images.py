@@ -5,7 +5,7 @@ from lightning import LightningModule, Trainer
 from torch import nn, optim
 from torch.utils.data import DataLoader
 
-from sam_train.training.drawn_images import DrawnImages
+from sam_train.training.watch.drawn_images import DrawnImages
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints
 

@@ -1,0 +1,91 @@
+"""One round of simulated interaction: the answer to the prompts, its losses, how good it is."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam_train.data.stream.collate import Batch
+from sam_train.interaction.annotator import inside_image
+from sam_train.interaction.prompts import Prompts
+from sam_train.modeling.sam import Sam
+from sam_train.training.losses import MaskLoss, mask_iou
+
+ObjectLosses = dict[str, Float[Tensor, " N"]]
+
+
+@dataclass(frozen=True)
+class RoundRules:
+    """What the paper leaves open about the rounds.
+
+    `sum_rounds` adds the losses of the rounds (SAM 2) instead of taking their mean (EdgeSAM,
+    micro-sam). `box_is_ambiguous` answers a lone box with three masks (App. D.4 picks "the most
+    confident mask" for a box) instead of one (SAM 2). `detach_feedback` off lets gradients flow
+    through the mask prompt into the round before (SAM 2), which keeps the graphs of all rounds.
+    Only the last `gradient_rounds` of a step are learned from, all if None: at small scale
+    rounds without gradient leave time for more images.
+    """
+
+    sum_rounds: bool = False
+    box_is_ambiguous: bool = True
+    detach_feedback: bool = True
+    gradient_rounds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.gradient_rounds is not None and self.gradient_rounds < 1:
+            raise ValueError(f"rules.gradient_rounds is {self.gradient_rounds}; at least 1 learns")
+
+    def weights(self, rounds: int) -> list[float]:
+        """The weight of each round's loss in that of the step."""
+        learned = min(self.gradient_rounds or rounds, rounds)
+        weight = 1.0 if self.sum_rounds else 1 / learned
+        return [0.0] * (rounds - learned) + [weight] * learned
+
+
+def play_round(
+    sam: Sam,
+    image_embeddings: Float[Tensor, "B embedding h w"],
+    prompts: Prompts,
+    batch: Batch,
+    *,
+    loss: MaskLoss,
+    box_is_ambiguous: bool,
+) -> tuple[Float[Tensor, "N 4*h 4*w"], ObjectLosses]:
+    """The logits that the annotator sees (the highest predicted IoU), losses and measures."""
+    low_res_logits, iou_pred = sam.decode(image_embeddings, prompts, batch["image_index"])
+    low_res_logits, iou_pred = low_res_logits.float(), iou_pred.float()
+    candidates = prompts.candidates(box_is_ambiguous=box_is_ambiguous)  # (N, 4)
+    if len(candidates.unique(dim=0)) == 1:  # nothing is computed for masks that nobody gets
+        low_res_logits, iou_pred = low_res_logits[:, candidates[0]], iou_pred[:, candidates[0]]
+        candidates = candidates[:, candidates[0]]
+    losses = loss(low_res_logits, iou_pred, batch["gt_masks"], candidates)
+    best_iou_pred, chosen = iou_pred.masked_fill(~candidates, -torch.inf).max(1)
+    best = low_res_logits[torch.arange(len(chosen), device=chosen.device), chosen]
+    sizes = mask_sizes(batch, sam.image_size)
+    return best, losses | measure(best, best_iou_pred, batch, sizes=sizes)
+
+
+@torch.no_grad()
+def measure(
+    logits: Float[Tensor, "N h w"],
+    iou_pred: Float[Tensor, " N"],
+    batch: Batch,
+    *,
+    sizes: Int[Tensor, "N 2"],
+) -> ObjectLosses:
+    """IoU, error of the predicted IoU and emptiness of the masks that the annotator sees."""
+    grid = batch["gt_masks"].shape[-2:]
+    if logits.shape[-2:] != grid:
+        logits = F.interpolate(logits[:, None], grid, mode="bilinear")[:, 0]
+    pred_masks = (logits > 0) & inside_image(sizes, (grid[0], grid[1]))
+    iou = mask_iou(pred_masks, batch["gt_masks"])
+    empty = ~pred_masks.flatten(1).any(1)
+    return {"iou_at": iou, "iou_error_at": (iou_pred - iou).abs(), "empty_at": empty.float()}
+
+
+def mask_sizes(batch: Batch, image_size: int) -> Int[Tensor, "N 2"]:
+    """The (H, W) of each object's image within the grid of the masks."""
+    sizes = batch["input_sizes"][batch["image_index"]] * batch["gt_masks"].shape[-1]
+    return (sizes / image_size).round().long().clamp(min=1)

@@ -1,0 +1,46 @@
+"""Signals that ask a run to stop, remembered until a step is done."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.sharedctypes import RawValue
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of a scheduler, at the end of a job's time
+
+
+class StopSignals:
+    """Remembers the last stop signal, 0 for none; shared with the ranks that a run forks."""
+
+    def __init__(self) -> None:
+        self._number = RawValue("i", 0)
+
+    @property
+    def received(self) -> int:
+        return self._number.value
+
+    @received.setter
+    def received(self, number: int) -> None:
+        self._number.value = number
+
+    def catch(self) -> None:
+        """Takes the signals over from whoever had them; a thread beside the main one cannot."""
+        if threading.current_thread() is threading.main_thread():
+            for number in STOP_SIGNALS:
+                signal.signal(number, self._remember)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Takes the signals over for a while."""
+        handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        self.catch()
+        try:
+            yield
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self._number.value = number

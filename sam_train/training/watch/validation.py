@@ -1,0 +1,134 @@
+"""IoU after clicks on images that are not trained on, in the frame of the training."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from jaxtyping import Bool, UInt8
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.transforms import view_grid, view_image, view_masks, whole_view
+from sam_train.interaction.prompts import FOREGROUND, point_prompts
+from sam_train.interaction.sampling import error_centre, mask_centre, to_input_frame
+from sam_train.modeling.sam import Sam
+from sam_train.training.losses import mask_iou
+from sam_train.training.scale.ranks import sum_over_ranks
+
+Sums = dict[str, float]
+
+
+class ClickValidation(Callback):
+    """Logs IoU at some numbers of clicks, empty predictions, and how true predicted IoU is.
+
+    Clicks fall on the centre of the largest error, as in `sam_train.evaluate`, but masks are
+    compared on the decoder's own grid and not at the image's size, which is cheap enough to be
+    done during training. The ranks share the images.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_sets: Sequence[ImageSet],
+        every_n_steps: int,
+        max_images: int = 32,
+        max_masks: int = 16,
+        clicks: Sequence[int] = (1, 3, 5),
+    ) -> None:
+        self.image_sets = image_sets
+        self.every_n_steps = every_n_steps
+        self.max_images = max_images
+        self.max_masks = max_masks  # per image
+        self.clicks = tuple(clicks)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.every_n_steps == 0:
+            for name, value in self.validate(trainer, pl_module).items():
+                shown = name.startswith("iou_at")
+                pl_module.log(f"val/{name}", value, prog_bar=shown, rank_zero_only=True)
+
+    def validate(self, trainer: Trainer, pl_module: LightningModule) -> Sums:
+        """Means over the masks that all ranks have seen."""
+        names = [f"iou_at_{count}" for count in self.clicks]
+        names += ["empty_at_1", "iou_error_at_1", "iou_overestimate_at_1", "masks"]
+        sums = dict.fromkeys(names, 0.0)
+        with at_rest(trainer, pl_module):
+            for image, counts in images_of_rank(self.image_sets, self.max_images, trainer):
+                found = play_clicks(pl_module.sam, image, self.clicks, max_masks=self.max_masks)
+                for name, value in found.items():
+                    sums[name] += value * counts
+        *totals, masks = sum_over_ranks(list(sums.values()), pl_module.device)
+        return {name: total / max(masks, 1) for name, total in zip(names, totals, strict=False)}
+
+
+def play_clicks(sam: Sam, labeled: LabeledImage, clicks: Sequence[int], *, max_masks: int) -> Sums:
+    """Sums over the first masks of one image that are seen on the grid."""
+    image, gt_masks, input_size = fitted(sam, labeled, max_masks)
+    input_sizes = torch.tensor([input_size], device=sam.device)
+    embeddings = sam.encode(image[None].to(sam.device), input_sizes).float()
+    if not len(gt_masks):
+        return {"masks": 0.0}
+    index = torch.zeros(len(gt_masks), dtype=torch.int64, device=sam.device)
+    scale = sam.image_size / gt_masks.shape[-1]
+    prompts = point_prompts(
+        to_input_frame(mask_centre(gt_masks), scale), torch.full_like(index, FOREGROUND)
+    )
+    sums: Sums = {"masks": float(len(gt_masks))}
+    for count in range(1, max(clicks) + 1):
+        logits, iou_pred = (part.float() for part in sam.decode(embeddings, prompts, index))
+        tokens = slice(1, None) if count == 1 else slice(0, 1)
+        best_iou_pred, best = iou_pred[:, tokens].max(1)
+        logits = logits[torch.arange(len(best)), best + tokens.start]
+        iou = mask_iou(logits > 0, gt_masks)
+        if count in clicks:
+            sums[f"iou_at_{count}"] = iou.sum().item()
+        if count == 1:
+            over = best_iou_pred - iou
+            sums["empty_at_1"] = (logits <= 0).flatten(1).all(1).sum().item()
+            sums["iou_error_at_1"] = over.abs().sum().item()
+            sums["iou_overestimate_at_1"] = over.sum().item()
+        coords, labels = error_centre(logits > 0, gt_masks)
+        prompts = prompts.with_masks(logits[:, None])
+        prompts = prompts.add_points(to_input_frame(coords, scale), labels)
+    return sums
+
+
+def fitted(
+    sam: Sam, labeled: LabeledImage, max_masks: int
+) -> tuple[UInt8[Tensor, "3 S S"], Bool[Tensor, "N h w"], tuple[int, int]]:
+    """The image in the input frame, and its masks on the decoder's grid without empty ones."""
+    pixels = torch.from_numpy(labeled.load()).permute(2, 0, 1)
+    view = whole_view((pixels.shape[1], pixels.shape[2]), sam.image_size)
+    side = sam.prompt_encoder.mask_input_size[0]
+    masks = view_masks(labeled.masks(), *view_grid(view, sam.image_size, side), side)
+    masks = masks[masks.any((1, 2))][:max_masks]
+    image = view_image(pixels, view, sam.image_size)
+    return image, torch.from_numpy(masks).to(sam.device), view.input_size
+
+
+def images_of_rank(
+    image_sets: Sequence[ImageSet], max_images: int, trainer: Trainer
+) -> Iterator[tuple[LabeledImage, float]]:
+    """This rank's share of the first images of each set, with their weight.
+
+    All ranks get the same number, because a sharded encoder needs all of them for each image:
+    where there are too few, an image is given again with the weight 0.
+    """
+    images = [image for image_set in image_sets for image in islice(image_set, max_images)]
+    for first in range(0, len(images), trainer.world_size):
+        number = first + trainer.global_rank
+        yield images[number % len(images)], float(number < len(images))
+
+
+@contextmanager
+def at_rest(trainer: Trainer, module: LightningModule) -> Iterator[None]:
+    """In evaluation mode and without gradients, in the precision of the training."""
+    module.eval()
+    with torch.no_grad(), trainer.precision_plugin.forward_context():
+        yield
+    module.train()
