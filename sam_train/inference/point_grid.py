@@ -58,6 +58,21 @@ def _crop_length(length: int, crops_per_side: int, overlap: int) -> int:
     return math.ceil((overlap * (crops_per_side - 1) + length) / crops_per_side)
 
 
+def chosen_grids(
+    points_per_side: int | None,
+    point_grids: list[np.ndarray] | None,
+    crop_n_layers: int,
+    downscale_factor: int,
+) -> list[Float[np.ndarray, "_ 2"]]:
+    """The grids that were given, or those of `points_per_side`."""
+    if (points_per_side is None) == (point_grids is None):
+        raise ValueError("Give exactly one of points_per_side and point_grids.")
+    if points_per_side is not None:
+        point_grids = build_layer_grids(points_per_side, crop_n_layers, downscale_factor)
+    check_point_grids(point_grids, crop_n_layers)
+    return point_grids
+
+
 def check_point_grids(point_grids: list[np.ndarray], crop_n_layers: int) -> None:
     """Raises ValueError unless every layer has points (P, 2) in the unit square."""
     if len(point_grids) <= crop_n_layers:

@@ -1,6 +1,7 @@
 """The official network and ours with the same weights, small, and a drawn photo."""
 
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ def official_sam(sam: nn.Module) -> Sam:
             window_size=14,
             out_chans=DIM,
         ),
-        PromptEncoder(DIM, (SIDE // 16, SIDE // 16), (SIDE, SIDE), mask_in_chans=16),
+        OfficialPrompts(DIM, (SIDE // 16, SIDE // 16), (SIDE, SIDE), mask_in_chans=16),
         MaskDecoder(
             transformer_dim=DIM,
             transformer=TwoWayTransformer(depth=2, embedding_dim=DIM, mlp_dim=128, num_heads=8),
@@ -60,6 +61,19 @@ def official_sam(sam: nn.Module) -> Sam:
     )
     official.load_state_dict(official_state_dict(sam))
     return official.eval()
+
+
+class OfficialPrompts(PromptEncoder):
+    """The official prompt encoder, which does not look at the image as some of ours do."""
+
+    def forward(
+        self,
+        points: Any,
+        boxes: Any,
+        masks: Any,
+        image_embeddings: torch.Tensor | None = None,
+    ) -> Any:
+        return super().forward(points, boxes, masks)
 
 
 class BlobDecoder(nn.Module):

@@ -86,7 +86,7 @@ def test_memory_limits_do_not_change_the_records(
 ) -> None:
     generator = SamAutomaticMaskGenerator(blob_sam, points_per_side=6, output_mode="coco_rle")
     at_once = generator.generate(photo)
-    monkeypatch.setattr("sam_train.inference.automatic_mask_generator.MAX_LOGITS", 1)
+    monkeypatch.setattr("sam_train.inference.automatic.outline_tiles.MAX_TILES", 1)
     assert generator.generate(photo) == at_once
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from segment_anything.utils import amg
 
+from sam_train.inference.automatic.small_regions import remove_small_regions
 from sam_train.inference.mask_filters import (
-    remove_small_regions,
     stability_score,
     suppress_duplicates,
     touches_crop_edge,

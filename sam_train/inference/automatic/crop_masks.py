@@ -1,0 +1,147 @@
+"""From the decoder's answers in one crop to the masks that pass the filters on a single mask."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sam_train.inference.automatic.candidates import Box, Candidate, pack_mask, tight_mask
+from sam_train.inference.automatic.enlarging import Axis, enlarged_axis
+from sam_train.inference.automatic.outline_tiles import Levels, TiledMasks, tiled_masks
+from sam_train.inference.mask_filters import touches_crop_edge
+
+
+@dataclass(frozen=True)
+class MaskThresholds:
+    """What a mask must reach by itself; the first two are not asked for at 0 or below.
+
+    It must cover less than `max_area_share` of the image, which is not asked for at 1. A mask
+    that a crop cuts off is left out unless it will be completed (`keep_cut`).
+    """
+
+    pred_iou: float
+    stability: float
+    levels: Levels
+    max_area_share: float = 1.0
+    keep_cut: bool = False
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where a crop lies in its image, and its size in the input frame."""
+
+    box: Box
+    image_size: tuple[int, int]
+    input_size: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        x0, y0, x1, y1 = self.box
+        return y1 - y0, x1 - x0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The decoder's masks of a crop, with the point of the crop that each is an answer to."""
+
+    low_res_logits: Float[Tensor, "N h w"]
+    iou_pred: Float[Tensor, " N"]
+    points: Float[np.ndarray, "N 2"]
+
+    def keep(self, chosen: Bool[Tensor, " N"]) -> "Answers":
+        points = self.points[chosen.cpu().numpy()]
+        return Answers(self.low_res_logits[chosen], self.iou_pred[chosen], points)
+
+    def part(self, group: slice) -> "Answers":
+        return Answers(self.low_res_logits[group], self.iou_pred[group], self.points[group])
+
+
+def confident(answers: Answers, pred_iou_thresh: float) -> Answers:
+    """Those whose predicted IoU is above the threshold."""
+    if pred_iou_thresh <= 0:
+        return answers
+    return answers.keep(answers.iou_pred > pred_iou_thresh)
+
+
+def crop_candidates(
+    answers: Answers,
+    crop: Crop,
+    frame: int,
+    thresholds: MaskThresholds,
+    counts: Counter[str],
+) -> Iterator[Candidate]:
+    """The candidates among the answers; `frame` is the side of the model's input.
+
+    What is left after each filter is added to the counts.
+    """
+    counts["decoded"] += len(answers.points)
+    answers = confident(answers, thresholds.pred_iou)
+    counts["confident"] += len(answers.points)
+    if not len(answers.points):
+        return
+    axes = crop_axes(answers.low_res_logits, crop, frame)
+    for group, masks in tiled_masks(answers.low_res_logits, axes, thresholds.levels):
+        yield from _stable_candidates(answers.part(group), masks, crop, thresholds, counts)
+
+
+def crop_axes(low_res_logits: Float[Tensor, "N h w"], crop: Crop, frame: int) -> tuple[Axis, Axis]:
+    """How rows and columns of low-resolution logits become those of the crop."""
+    device = low_res_logits.device
+    sizes = zip(low_res_logits.shape[1:], crop.input_size, crop.size, strict=True)
+    rows, columns = (enlarged_axis(low, frame, *inside, device) for low, *inside in sizes)
+    return rows, columns
+
+
+def _stable_candidates(
+    answers: Answers,
+    masks: TiledMasks,
+    crop: Crop,
+    thresholds: MaskThresholds,
+    counts: Counter[str],
+) -> list[Candidate]:
+    stability = torch.from_numpy(masks.inner_area) / torch.from_numpy(masks.outer_area)
+    stable = range(len(stability))
+    if thresholds.stability > 0:
+        stable = (stability >= thresholds.stability).nonzero().flatten().tolist()
+    counts["stable"] += len(stable)
+    scores, iou_pred = stability.tolist(), answers.iou_pred.tolist()
+    found = [
+        _candidate(masks.window(i), answers.points[i], iou_pred[i], scores[i], crop) for i in stable
+    ]
+
+    if thresholds.max_area_share < 1:
+        max_area = thresholds.max_area_share * crop.image_size[0] * crop.image_size[1]
+        found = [candidate for candidate in found if candidate.area < max_area]
+    counts["not_whole_image"] += len(found)
+    if found and not thresholds.keep_cut:
+        boxes = torch.tensor([candidate.box for candidate in found])
+        cut = touches_crop_edge(boxes, crop.box, crop.image_size).tolist()
+        found = [candidate for candidate, is_cut in zip(found, cut, strict=True) if not is_cut]
+    counts["not_cut"] += len(found)
+    return found
+
+
+def _candidate(
+    shown: tuple[tuple[int, int], Bool[np.ndarray, "h w"]],
+    point: Float[np.ndarray, " 2"],
+    predicted_iou: float,
+    stability_score: float,
+    crop: Crop,
+) -> Candidate:
+    """A mask given by a window of its crop, brought to the frame of the image."""
+    (x, y), window = shown
+    (x0, y0, _, _), (point_x, point_y) = crop.box, point.tolist()
+    mask, box = tight_mask(window, (x0 + x, y0 + y), if_empty=(x0, y0))
+    return Candidate(
+        mask=pack_mask(mask, box[:2], crop.image_size),
+        area=int(np.count_nonzero(mask)),
+        box=box,
+        predicted_iou=predicted_iou,
+        stability_score=stability_score,
+        points=((point_x + x0, point_y + y0),),
+        crop_box=crop.box,
+    )
