@@ -82,7 +82,7 @@ class MaskDecoder(nn.Module):
             dim=1,
         )
         dim = self.transformer_dim
-        content, details, _ = image_embeddings.tensor_split([dim, 4 * dim], dim=1)
+        content, details = image_embeddings[:, : 4 * dim].tensor_split([dim], dim=1)
         dense, maps = dense_prompt_embeddings.tensor_split([dim], dim=1)
         source = content + dense
         tokens, source_tokens = self.transformer(source, image_pe, tokens)

@@ -96,7 +96,8 @@ class PromptEncoder(nn.Module):
         """
         coords, labels = self._list_points(points, boxes, masks)
         dense = self.embed_no_mask(len(coords)) if masks is None else self.mask_downscaling(masks)
-        dense = self.add_maps(dense, coords, labels, image_embeddings)
+        affinity = None if image_embeddings is None else self.affinity(image_embeddings)
+        dense = self.add_maps(dense, coords, labels, affinity)
         return self.embed_points(coords, labels), dense
 
     def _list_points(
@@ -148,17 +149,16 @@ class PromptEncoder(nn.Module):
         dense: Float[Tensor, "N C h w"],
         coords: Float[Tensor, "N P 2"],
         labels: Int[Tensor, "N P"],
-        image_embeddings: Float[Tensor, "#N embedding h w"] | None,
+        affinity: Float[Tensor, "#N E side side"] | None,
     ) -> Float[Tensor, "N dense h w"]:
         """Adds points and boxes as maps, in a model that draws its prompts."""
         if self.prompt_maps is None:
             return dense
-        if image_embeddings is None:
+        if affinity is None:
             raise ValueError("This model compares prompts with the image: pass image_embeddings.")
         height, width = self.input_image_size
         shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
         drawn = draw_prompts(shares, labels, self.mask_input_size[0])
-        affinity = self.affinity(image_embeddings)
         alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, -3])
         maps = self.prompt_maps(torch.cat([drawn, alike], dim=1))
         return maps + F.pad(dense, (0, 0, 0, 0, 0, maps.shape[1] - dense.shape[1]))

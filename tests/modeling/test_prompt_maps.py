@@ -107,9 +107,10 @@ def test_the_tiny_model_answers_where_it_was_prompted() -> None:
     torch.manual_seed(0)
     sam = build_sam_tiny(image_size=64, dim=32).requires_grad_(False)
     encoder, embeddings = sam.prompt_encoder, torch.zeros(1, 4 * 32 + 16 * 32, 4, 4)
+    affinity = encoder.affinity(embeddings)
     prompts = point_prompts(torch.tensor([[7.0, 7.0]]), torch.tensor([1]))
     change = encoder.add_maps(
-        encoder.embed_no_mask(1), prompts.point_coords, prompts.point_labels, embeddings
+        encoder.embed_no_mask(1), prompts.point_coords, prompts.point_labels, affinity
     )
     change = (change - change[:, :, 3:, 3:]).abs().sum(1)[0]  # beside the far corner
     assert change[0, 0] > 10 * change[3, 0]
