@@ -27,13 +27,13 @@ def rle_runs(rle: Rle) -> Int[np.ndarray, " R"]:
 
     Raises ValueError unless they are whole, not negative and sum to the mask's pixels.
     """
-    return _joined_runs([rle])[0]
+    return joined_runs([rle])[0]
 
 
-def _joined_runs(
+def joined_runs(
     rles: Sequence[Rle],
 ) -> tuple[Int[np.ndarray, " R"], Int[np.ndarray, " N"]]:
-    """The run lengths of all masks in a row, and where those of each mask stop."""
+    """The `rle_runs` of at least one mask in a row, and where those of each mask stop."""
     sizes = [_mask_size(rle) for rle in rles]
     for rle in rles:
         if not isinstance(rle["counts"], str):
@@ -125,7 +125,7 @@ def rle_iou(a: Sequence[Rle], b: Sequence[Rle]) -> Float[np.ndarray, "A B"]:
         raise ValueError(f"Masks of different sizes cannot be compared: {sorted(sizes)}.")
     if not a or not b:
         return np.zeros((len(a), len(b)))
-    _joined_runs([*a, *b])  # pycocotools does not check
+    joined_runs([*a, *b])  # pycocotools does not check
     return coco.iou(list(a), list(b), [0] * len(b))
 
 
@@ -169,7 +169,7 @@ def sample_rles(
     if not rles or not len(rows) or not len(columns):
         return out
     _check_one_size(rles)
-    runs, stops = _joined_runs(rles)
+    runs, stops = joined_runs(rles)
     wanted, place = np.unique(columns, return_inverse=True)
     before = _samples_before(runs, stops, rles[0]["size"], rows=rows, columns=wanted)
     lengths = np.diff(before, prepend=0)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from data_engine.annotation.accounting import MACHINES
 from sam_train.evaluation.figures import bars
-from sam_train.evaluation.report import machine, render_page
+from sam_train.evaluation.page import machine, render_page
 from tools.analytics.contact_sheet import contact_sheet
 from tools.analytics.figures import centre_map, distribution, size_classes
 from tools.analytics.indexed_version import IndexedVersion

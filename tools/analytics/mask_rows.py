@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sam_train.data.records import Annotation, InvalidRecord, Sample
 from sam_train.data.store.manifest import ShardEntry
-from tools.analytics.mask_shape import mask_shape
+from tools.analytics.mask_shape import MaskShape, mask_shapes
 
 NUMBERS = pa.list_(pa.float64())
 
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
         "review_state": pa.string(),
         "reviewer": pa.string(),
         "review_iou": pa.float64(),
-        # measured: areas and centres (of the box) as shares of the image, see mask_shape
+        # measured: areas and centres (of the box) as shares of the image, see mask_shapes
         "relative_area": pa.float64(),
         "centre_x": pa.float64(),
         "centre_y": pa.float64(),
@@ -85,13 +85,14 @@ def _rows(sample: Sample, entry: ShardEntry) -> Iterator[dict[str, Any]]:
         "image_height": image["height"],
         "masks_in_image": len(annotations),
     }
-    for place, annotation in enumerate(annotations):
+    shapes = mask_shapes([annotation["segmentation"] for annotation in annotations])
+    for place, (annotation, shape) in enumerate(zip(annotations, shapes, strict=True)):
         yield {
             **same,
             "place": place,
             **_recorded(annotation),
             **_made(annotation, shard_phase=entry.phase),
-            **_measured(annotation),
+            **_measured(annotation, shape),
         }
 
 
@@ -120,9 +121,8 @@ def _made(annotation: Annotation, *, shard_phase: str) -> dict[str, Any]:
     }
 
 
-def _measured(annotation: Annotation) -> dict[str, Any]:
+def _measured(annotation: Annotation, shape: MaskShape) -> dict[str, Any]:
     rle = annotation["segmentation"]
-    shape = mask_shape(rle)
     return {
         "relative_area": shape.area / (rle["size"][0] * rle["size"][1]),
         "centre_x": shape.centre_x,

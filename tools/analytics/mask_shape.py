@@ -1,12 +1,13 @@
-"""Where a mask lies and how concave it is, from its run lengths alone."""
+"""Where masks lie and how concave they are, from their run lengths alone."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Int
 
-from sam_train.data.rle import Rle, rle_runs
+from sam_train.data.rle import Rle, joined_runs
 
 
 class MaskShape(NamedTuple):
@@ -19,28 +20,34 @@ class MaskShape(NamedTuple):
     run_count: int  # background runs included
 
 
-def mask_shape(rle: Rle) -> MaskShape:
-    """Measures a mask without painting it.
+def mask_shapes(rles: Sequence[Rle]) -> list[MaskShape]:
+    """Measures masks without painting them.
 
     The concavity is 1 - area / area of the convex hull (SAM, Fig. 6), the hull taken around
     whole pixels: 0 for a rectangle, near 1 for a thin ring. Broken runs raise ValueError.
     """
-    height, width = rle["size"]
-    runs = rle_runs(rle)
-    ends = runs.cumsum()
-    foreground = runs[1::2] > 0
+    if not rles:
+        return []
+    runs, stops = joined_runs(rles)  # several times as fast as one by one
+    of_masks = np.split(runs, stops[:-1])
+    return [_measured(of_mask, *rle["size"]) for of_mask, rle in zip(of_masks, rles, strict=True)]
+
+
+def _measured(runs: Int[np.ndarray, " R"], height: int, width: int) -> MaskShape:
     area = int(runs[1::2].sum())
     if area == 0:
         return MaskShape(0, None, None, None, len(runs))
 
+    ends = runs.cumsum()
+    foreground = runs[1::2] > 0
     points = _left_corners(ends[0:-1:2][foreground], ends[1::2][foreground], height)
-    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    left, top, box_width, box_height = cv2.boundingRect(points)  # a corner counts as a pixel
     # The hull of all corners is that of the left ones, swept one pixel to the right.
-    hull_area = cv2.contourArea(cv2.convexHull(points)) + bottom - top
+    hull_area = cv2.contourArea(cv2.convexHull(points)) + box_height - 1
     return MaskShape(
         area=area,
-        centre_x=(left + right + 1) / 2 / width,
-        centre_y=(top + bottom) / 2 / height,
+        centre_x=(left + box_width / 2) / width,
+        centre_y=(top + (box_height - 1) / 2) / height,
         concavity=1 - area / hull_area,
         run_count=len(runs),
     )
@@ -53,14 +60,17 @@ def _left_corners(
 
     Pixels from `starts` to `stops` (exclusive, counted down the columns) are foreground.
     """
-    first, top = np.divmod(starts, height)
-    last, bottom = np.divmod(stops - 1, height)
-    corners = [(first, top), (last, bottom + 1)]
+    first, last = starts // height, (stops - 1) // height
+    x = [first, last]
+    y = [starts - first * height, stops - last * height]
 
     # A run that goes over into the next column touches the foot of one and the head of another.
     wraps = last > first
     if wraps.any():
         first, last = first[wraps], last[wraps]
         head, foot = np.zeros_like(first), np.full_like(first, height)
-        corners += [(first, foot), (last - 1, foot), (first + 1, head), (last, head)]
-    return np.concatenate([np.stack(pair, axis=1) for pair in corners]).astype(np.int32)
+        x += [first, last - 1, first + 1, last]
+        y += [foot, foot, head, head]
+    points = np.empty((sum(map(len, x)), 2), np.int32)
+    points[:, 0], points[:, 1] = np.concatenate(x), np.concatenate(y)
+    return points

@@ -1,9 +1,10 @@
-"""Time and peak memory of writing, indexing, verifying, comparing and streaming many masks.
+"""Time and peak memory of writing, indexing, verifying, comparing and drawing many masks.
 
 python -m tools.benchmarks.dataset_scale /tmp/scale --images 100000      # 10 M masks, 12 GB
 
 Version 1 has 100 masks an image beside the images, version 2 a layer in which one of them is
-replaced and one added. Memory is that of the largest process and must not grow with --images.
+replaced and one added. `draw` is an epoch of training examples, each checked to come once. Memory
+is that of the largest process and must not grow with --images.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from sam_train.command_line import one_sentence_errors
 IMAGES_PER_SHARD = 1000
 MASKS_PER_IMAGE = 100
 SIZE = 64  # pixels of an image's side
+MIXED_IMAGES = 5000  # shuffled together: fewer than there are, for this much is held in memory
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
         if options.folder.exists():
             raise ValueError(f"{options.folder} is there already: name a new folder.")
         print(f"{'stage':10} {'seconds':>8} {'CPU s':>8} {'masks/s':>9} {'peak MB':>8}  result")
-        for stage in (write, annotate, index, verify, diff, stream):
+        for stage in (write, annotate, index, verify, diff, datasheet, stream, draw):
             work = partial(stage, options.folder, options.images, options.workers)
             seconds, cpu, peak, result = measured(work)
             rate = options.images * MASKS_PER_IMAGE / seconds
@@ -170,14 +172,43 @@ def diff(root: Path, images: int, workers: int) -> str:
     return ", ".join(f"{count} {kind} ({phase})" for (phase, kind), count in total.items())
 
 
+def datasheet(root: Path, images: int, workers: int) -> str:
+    """The mask index of version 2 and its page."""
+    from tools.datasheet import write_datasheet
+
+    page = root / "datasheet.html"
+    write_datasheet(root, out=page, workers=workers, command="dataset_scale")
+    rows = sum(file.stat().st_size for file in page.with_suffix(".masks").rglob("*.parquet"))
+    return f"{rows / 1e6:.0f} MB of Parquet, a page of {page.stat().st_size / 1e3:.0f} kB"
+
+
 def stream(root: Path, images: int, workers: int) -> str:
-    """One epoch of keys: every sample is read and its record parsed."""
+    """The keys in the order of the tars: every sample is read and its record parsed."""
     from sam_train.data.store.manifest import Dataset
 
     dataset = Dataset(root)
     shards = dataset.read().shards
     keys = (sample.key for entry in shards for sample in dataset.samples(entry))
     return f"{sum(1 for _ in keys)} keys"
+
+
+def draw(root: Path, images: int, workers: int) -> str:
+    """One epoch of training examples, in training's order, in this process alone."""
+    from sam_train.data.store.manifest import Dataset
+    from sam_train.data.store.tar_members import refuse
+    from sam_train.data.stream.examples import ExampleMaker
+    from sam_train.data.stream.mixture import Mixture
+    from sam_train.data.stream.pipeline import TrainingImages
+
+    dataset = Dataset(root)
+    shards = Mixture(mixed_images=MIXED_IMAGES).choose(dataset, dataset.read())
+    make_example = ExampleMaker(SIZE, SIZE)
+    drawn = TrainingImages(shards, make_example, mixed_images=MIXED_IMAGES, on_bad=refuse)
+    unseen = bytearray(b"\1") * images
+    for position in range(drawn.order.epoch_size):
+        key = drawn.draw(position).example["key"]
+        unseen[int(key.removeprefix("sa_"))] -= 1  # ValueError for a second time
+    return f"{drawn.order.epoch_size} examples, {sum(unseen)} images not among them"
 
 
 if __name__ == "__main__":

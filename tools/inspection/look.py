@@ -79,7 +79,7 @@ def counted(
     for shard in shards:
         for key in shard.keys:
             try:
-                holdings.add(shard[key].record)
+                holdings.add(shard.record(key))
             except ValueError as error:
                 on_bad("", key, error)
             else:

@@ -2,12 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam_train.data.sets.labeled_image import require_file
+from sam_train.data.records import BadSample
+from sam_train.data.sets.labeled_image import report_left_out, require_file
+from sam_train.data.store.tar_members import OnBad
+
+
+class UnknownCategory(BadSample):
+    """A mask of a category that its json does not list. It is left out."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,23 @@ class CocoJson:
             if annotation["image_id"] not in known
         }
 
-    def check_categories(self, annotations: Iterable[dict[str, Any]]) -> None:
-        """Raises ValueError for a category that is not listed: the json was put together wrongly.
+    def with_known_category(
+        self, annotations: Iterable[dict[str, Any]], image: Path, on_bad: OnBad | None
+    ) -> Iterator[dict[str, Any]]:
+        """The annotations of an image without those whose category the json does not list.
 
-        Masks have no category here, so that is all they are read for.
+        Masks have no category here, but such a json was put together wrongly: `on_bad` is told.
         """
         for annotation in annotations:
             category = annotation.get("category_id")
-            if self.categories and category is not None and category not in self.categories:
-                raise ValueError(f"its category {category} is not listed in {self.path.name}")
+            if not self.categories or category is None or category in self.categories:
+                yield annotation
+            else:
+                error = UnknownCategory(
+                    f"category {category} of a mask of {image} is not listed in {self.path.name}; "
+                    f"the mask is left out"
+                )
+                report_left_out(str(image), f"mask {annotation.get('id')}", error, on_bad)
 
 
 def read_coco(file: str | os.PathLike[str], *, name: str) -> CocoJson:

@@ -150,8 +150,8 @@ def instance_masks(
     try:
         recorded = (int(entry["height"]), int(entry["width"]))
         if recorded == size:
-            coco.check_categories(annotations)
-            masks = [coco_rle(annotation["segmentation"], size) for annotation in annotations]
+            listed = coco.with_known_category(annotations, image, on_bad)
+            masks = [coco_rle(annotation["segmentation"], size) for annotation in listed]
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableMask(f"an annotation of {image} cannot be read: {error}") from error
     if recorded != size:
@@ -204,8 +204,7 @@ def panoptic_masks(
     """The segments of one panoptic PNG, whose ids are written as R + 256 G + 65536 B."""
     try:
         file = folder / entry["file_name"]
-        segments = entry["segments_info"]
-        coco.check_categories(segments)
+        segments = coco.with_known_category(entry["segments_info"], image, on_bad)
         ids = [segment["id"] for segment in segments if crowds or not segment.get("iscrowd", 0)]
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableMask(f"the segments of {image} cannot be read: {error}") from error

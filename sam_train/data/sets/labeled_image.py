@@ -196,8 +196,13 @@ def checked_masks(
             kept.append(mask)
             continue
         empty = EmptyMask(f"mask {number} of {source} is empty and is left out")
-        if on_bad is None:
-            logger.warning("%s", empty)
-        else:
-            on_bad(str(source), f"mask {number}", empty)
+        report_left_out(str(source), f"mask {number}", empty, on_bad)
     return kept
+
+
+def report_left_out(source: str, key: str, error: BadSample, on_bad: OnBad | None) -> None:
+    """Tells `on_bad(source, key, error)` of one mask; without it, logs a line."""
+    if on_bad is None:
+        logger.warning("%s", error)
+    else:
+        on_bad(source, key, error)

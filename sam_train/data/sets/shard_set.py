@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import UInt8
 
-from sam_train.data.images import image_size, read_image
+from sam_train.data.images import check_recorded_size, read_image
 from sam_train.data.records import InvalidRecord, Rle
 from sam_train.data.sets.labeled_image import (
     ImageList,
@@ -50,25 +50,24 @@ def shard_image(shard: IndexedShard, key: str) -> LabeledImage:
         safe_key(key),
         partial(load_image, shard, key),
         partial(shard_masks, shard, key),
-        encoded=partial(image_bytes, shard, key),
+        encoded=partial(shard.image_bytes, key),
     )
 
 
-def image_bytes(shard: IndexedShard, key: str) -> bytes:
-    """The image as it is stored."""
-    return shard[key].image_bytes
-
-
 def load_image(shard: IndexedShard, key: str) -> UInt8[np.ndarray, "H W 3"]:
-    """The pixels of an image in a shard."""
-    return read_image(shard[key].image_bytes)
+    """The pixels of an image in a shard. They must be as many as its record says."""
+    sample = shard[key]
+    image = read_image(sample.image_bytes)
+    check_recorded_size((image.shape[0], image.shape[1]), sample.record["image"])
+    return image
 
 
 def shard_masks(shard: IndexedShard, key: str) -> list[Rle]:
     """The masks in the record of an image."""
     try:
-        sample = shard[key]
+        record = shard.record(key)
     except InvalidRecord as error:
         raise UnusableMask(f"the record of {key} cannot be read: {error}") from error
-    masks = [annotation["segmentation"] for annotation in sample.record["annotations"]]
-    return checked_masks(masks, image_size(sample.image_bytes), source=f"the record of {key}")
+    size = (record["image"]["height"], record["image"]["width"])
+    masks = [annotation["segmentation"] for annotation in record["annotations"]]
+    return checked_masks(masks, size, source=f"the record of {key}")

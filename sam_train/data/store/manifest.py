@@ -209,7 +209,7 @@ def code_version() -> str:
         version = package_version("sam-train")
     except PackageNotFoundError:
         version = "unknown"
-    checkout = Path(__file__).parents[2]
+    checkout = Path(__file__).parents[3]
     if not (checkout / ".git").exists():
         return version
     describe = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]

@@ -222,11 +222,20 @@ class IndexedShard:
         return key in self._known
 
     def __getitem__(self, key: str) -> Sample:
+        return Sample(key, self.image_bytes(key), self.record(key))
+
+    def image_bytes(self, key: str) -> bytes:
+        """The image as it is stored; its record is not read."""
+        self._require(key)
+        return self._index.read(self._tar, key, "image")
+
+    def record(self, key: str) -> Record:
+        """The current record of an image; the image is not read."""
+        self._require(key)
+        if self._layer is not None and self._layer_index is not None and key in self._layer_index:
+            return usable_record(self._layer_index.read(self._layer, key, "record"))
+        return usable_record(self._index.read(self._tar, key, "record"))
+
+    def _require(self, key: str) -> None:
         if key not in self:
             raise KeyError(f"{self._tar} has no image {key}.")
-        image = self._index.read(self._tar, key, "image")
-        if self._layer is not None and self._layer_index is not None and key in self._layer_index:
-            text = self._layer_index.read(self._layer, key, "record")
-        else:
-            text = self._index.read(self._tar, key, "record")
-        return Sample(key, image, usable_record(text))

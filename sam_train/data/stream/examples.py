@@ -6,21 +6,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
-from sam_train.data.images import check_recorded_size
-from sam_train.data.records import BadSample, InvalidRecord, Record, Sample
+from sam_train.data.images import check_recorded_size, image_size
+from sam_train.data.records import Annotation, BadSample, InvalidRecord, Record, Sample
 from sam_train.data.stream.collate import Example
 from sam_train.data.stream.color_jitter import jitter_colors
 from sam_train.data.stream.filters import MaskFilter
 from sam_train.data.transforms import (
     View,
     boxes_on_grid,
+    dct_scale,
     decode_image,
     jittered_view,
     view_grid,
     view_image,
-    view_mask,
+    view_masks,
     whole_view,
 )
 
@@ -35,6 +36,8 @@ class ExampleMaker:
 
     The masks are drawn before any is decoded, and none is painted at the image's own size.
     On SA-1B neither flip nor jitter is used (SAM, App. A). `color_jitter` is its strength, 0 to 1.
+    With `reduced_decode` a JPEG of twice the input's size or more is decoded at half of it (a
+    quarter, an eighth): a fifth faster and less smooth, one to five grey levels off on average.
     """
 
     image_size: int
@@ -44,16 +47,18 @@ class ExampleMaker:
     flip: bool = False
     scale_range: Sequence[float] | None = None
     color_jitter: float = 0.0
+    reduced_decode: bool = False
     seed: int = 0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Example:
         """Raises a BadSample where the image, its record or all of its masks are of no use."""
         info = sample.record["image"]
-        view = self._choose_view((info["height"], info["width"]), rng)
+        size = (info["height"], info["width"])
+        view = self._choose_view(size, rng)
         gt_masks, ids = self._choose_masks(sample.record, view, rng)
-        image = decode_image(sample.image_bytes)
-        check_recorded_size((image.shape[1], image.shape[2]), info)
-        image = view_image(image, view, self.image_size)
+        check_recorded_size(image_size(sample.image_bytes), info)
+        scale = dct_scale(view, size) if self.reduced_decode else 1
+        image = view_image(decode_image(sample.image_bytes, dct_scale=scale), view, self.image_size)
         if self.color_jitter:
             shown = image[:, : view.input_size[0], : view.input_size[1]]  # padding stays black
             shown[:] = jitter_colors(shown, rng, strength=self.color_jitter)
@@ -83,26 +88,36 @@ class ExampleMaker:
             boxes = np.array([a["bbox"] for a in kept], np.float64).reshape(-1, 4)
         except (TypeError, ValueError, KeyError) as error:
             raise InvalidRecord(f"A field of its masks makes no sense: {error}.") from error
-        candidates = np.flatnonzero(boxes_on_grid(boxes, rows, columns))
-
-        masks: list[Bool[np.ndarray, "s s"]] = []
-        ids: list[int] = []
-        for index in rng.permutation(candidates):
-            try:
-                mask = view_mask(kept[index]["segmentation"], rows, columns, self.mask_size)
-            except ValueError as error:
-                raise InvalidRecord(f"Mask {kept[index]['id']}: {error}") from error
-            if mask.any():
-                masks.append(mask)
-                ids.append(kept[index]["id"])
-            if len(masks) == self.max_masks:
-                break
-        if not masks:
+        order = rng.permutation(np.flatnonzero(boxes_on_grid(boxes, rows, columns)))
+        try:
+            masks, ids = self._paint_masks([kept[index] for index in order], rows, columns)
+        except ValueError as error:
+            raise InvalidRecord(f"One of its masks is broken: {error}") from error
+        if not ids:
             raise NoObjects(
                 f"None of its {len(record['annotations'])} masks is left: {len(kept)} pass the "
                 f"filter, none of them is seen on a grid of {self.mask_size} cells."
             )
-        return np.stack(masks), ids
+        return masks, ids
+
+    def _paint_masks(
+        self,
+        candidates: Sequence[Annotation],
+        rows: Int[np.ndarray, " h"],
+        columns: Int[np.ndarray, " w"],
+    ) -> tuple[Bool[np.ndarray, "n s s"], list[int]]:
+        """The first `max_masks` that the grid does not lose, and their ids."""
+        parts: list[Bool[np.ndarray, "_ s s"]] = []
+        ids: list[int] = []
+        while not parts or (candidates and len(ids) < self.max_masks):
+            wanted = self.max_masks - len(ids)
+            chosen, candidates = candidates[:wanted], candidates[wanted:]
+            rles = [annotation["segmentation"] for annotation in chosen]
+            masks = view_masks(rles, rows, columns, self.mask_size)
+            seen = np.flatnonzero(masks.any((1, 2)))
+            parts.append(masks if len(seen) == len(masks) else masks[seen])
+            ids += [chosen[place]["id"] for place in seen.tolist()]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), ids
 
 
 def object_seed(seed: int, key: str, id: int) -> int:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sam_train.data.rle import decode_rle, encode_mask
+from sam_train.data.sets.coco_json import UnknownCategory
 from sam_train.data.sets.image_sets import CocoSet, ImageSet, PanopticSet
 from sam_train.data.sets.labeled_image import EmptyMask, OrphanMask
 
@@ -184,15 +185,19 @@ def test_a_second_entry_of_a_file_is_an_orphan_and_a_second_id_an_error(tmp_path
         CocoSet("coco", tmp_path / "images", edited(json_file, images=[entry, entry]))
 
 
-def test_a_category_that_the_json_does_not_list_is_named(tmp_path: Path) -> None:
-    annotation = {"id": 1, "image_id": 5, "segmentation": [POLYGON], "category_id": 3}
+def test_only_masks_of_a_category_that_the_json_does_not_list_are_left_out(tmp_path: Path) -> None:
+    annotations = [
+        {"id": id, "image_id": 5, "segmentation": [POLYGON], "category_id": id} for id in (2, 3)
+    ]
     json_file = edited(
-        coco_json(tmp_path, [CROWD]), annotations=[annotation], categories=[{"id": 2}]
+        coco_json(tmp_path, [CROWD]), annotations=annotations, categories=[{"id": 2}]
     )
-    (image,) = CocoSet("coco", tmp_path / "images", json_file)
+    bad = Problems()
 
-    with pytest.raises(ValueError, match="category 3 is not listed in instances.json"):
-        image.masks()
+    (masks,) = masks_of(CocoSet("coco", tmp_path / "images", json_file, on_bad=bad)).values()
+
+    assert np.array_equal(masks, [block(2, 4)])
+    assert bad == [("a.jpg", "mask 3", UnknownCategory)]
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg"])

@@ -161,6 +161,19 @@ def test_a_dataset_version_is_a_set_with_its_current_masks(tmp_path: Path) -> No
     assert image.load().shape == (HEIGHT, WIDTH, 3)
 
 
+def test_an_image_of_another_size_than_its_record_is_told_when_it_is_loaded(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg")
+    info = {"image_id": 1, "width": WIDTH + 1, "height": HEIGHT, "file_name": "a.jpg"}
+    sample = Sample("a", (tmp_path / "a.jpg").read_bytes(), {"image": info, "annotations": []})
+    write_shard(tmp_path / "images/s-000000.tar", [sample])
+    entry = Dataset(tmp_path).entry(tmp_path / "images/s-000000.tar", source="t", phase="known")
+    Dataset(tmp_path).commit([entry], parent=None, phase="known", round=0)
+    (image,) = ShardSet("d", tmp_path)
+
+    with pytest.raises(ValueError, match="30 x 20 pixels, its record says 31 x 20"):
+        image.load()
+
+
 def test_a_truncated_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.tar").write_bytes(b"\0" * 100)
 

@@ -135,8 +135,21 @@ def test_samples_are_read_by_key_with_the_masks_of_the_layer(tmp_path):
     assert shard.keys == ["sa_0", "sa_1"] and len(shard) == 2 and "sa_2" not in shard
     streamed = read_shard(tmp_path / "a.tar", tmp_path / "layer.tar", skip=["sa_2"])
     assert [shard[key] for key in shard.keys] == list(streamed)
-    with pytest.raises(KeyError, match="has no image sa_2"):
-        shard["sa_2"]
+    for read in (shard.__getitem__, shard.record, shard.image_bytes):
+        with pytest.raises(KeyError, match="has no image sa_2"):
+            read("sa_2")
+
+
+def test_a_record_is_read_without_its_image_and_an_image_without_its_record(tmp_path):
+    tar = write_tar(
+        tmp_path / "a.tar", {"a.jpg": b"jpeg", "a.json": json.dumps(record(2)).encode()}
+    )
+    shard = IndexedShard(tar)
+    sound = tar.read_bytes()
+    tar.write_bytes(sound.replace(b"jpeg", b"JPEG"))
+    assert shard.record("a") == record(2)
+    tar.write_bytes(sound.replace(b"annotations", b"Annotations"))
+    assert shard.image_bytes("a") == b"jpeg"
 
 
 def test_changed_bytes_and_missing_parts_are_told_when_they_are_read(tmp_path):

@@ -1,3 +1,4 @@
+import struct
 from typing import Any
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from sam_train.data.images import UnreadableImage, encode_jpeg
 from sam_train.data.records import InvalidRecord, Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
+from sam_train.data.scenes import draw_scene
 from sam_train.data.stream.examples import ExampleMaker, NoObjects, object_seed
 from sam_train.data.stream.filters import MaskFilter
 
@@ -96,10 +98,28 @@ def test_a_corrupt_image_is_reported():
         make(Sample("toy", good.image_bytes[:300], good.record))
 
 
+def test_a_jpeg_of_200_megapixels_is_refused_by_its_header():
+    good = sample((0, 0, 30, 40))
+    frame = good.image_bytes.index(b"\xff\xc0") + 5  # its height and width, two bytes each
+    huge = good.image_bytes[:frame] + struct.pack(">HH", 14_000, 15_000)
+    with pytest.raises(UnreadableImage, match=r"more than 178,956,970"):
+        make(Sample("toy", huge + good.image_bytes[frame + 4 :], good.record))
+
+
+def test_a_reduced_decode_gives_nearly_the_same_image_and_the_same_masks():
+    scene = draw_scene(0, (300, 400))
+    info = {"image_id": 0, "width": 400, "height": 300, "file_name": "toy.jpg"}
+    masks = [annotation_from_rle(encode_mask(mask), id=id) for id, mask in enumerate(scene.masks)]
+    drawn = Sample("toy", encode_jpeg(scene.image), {"image": info, "annotations": masks})
+    whole, reduced = (make(drawn, image_size=150, reduced_decode=on) for on in (False, True))
+    assert whole["gt_masks"].equal(reduced["gt_masks"])
+    assert 0 < (whole["image"].float() - reduced["image"].float()).abs().mean() < 3
+
+
 def test_a_corrupt_mask_is_reported():
     bad = sample((0, 0, 30, 40))
     bad.record["annotations"][0]["segmentation"]["counts"] = "04"
-    with pytest.raises(InvalidRecord, match="Mask 0: The runs"):
+    with pytest.raises(InvalidRecord, match="One of its masks is broken: The runs .* '04'"):
         make(bad)
 
 
