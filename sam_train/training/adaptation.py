@@ -29,7 +29,7 @@ class Adaptation:
             raise ValueError(f"adaptation.lora_rank is {self.lora_rank}; it must be 0 or more")
 
     def apply(self, sam: Sam) -> None:
-        """Changes the model in place."""
+        """Changes a model in training mode, in place."""
         if self.lora_rank and not any(
             name.endswith(".qkv") for name, _ in sam.image_encoder.named_modules()
         ):
@@ -38,7 +38,7 @@ class Adaptation:
                 f"attention to adapt: set it to 0, or choose model=vit_b, vit_l or vit_h"
             )
         for part in self.frozen:
-            getattr(sam, part).requires_grad_(False)
+            getattr(sam, part).requires_grad_(False).eval()  # batch norms stay as well
         if self.lora_rank:
             from peft import LoraConfig, inject_adapter_in_model
 

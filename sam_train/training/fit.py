@@ -70,7 +70,7 @@ class Fit:
             set_aside(output_dir / "metrics.csv")
         elif from_scratch and self.warm_start:
             self.warm_start(sam)
-        self.adaptation.apply(sam)
+        self.adaptation.apply(sam.train())
         self.acceleration(sam)
         trainer = self.trainer(
             default_root_dir=output_dir,
@@ -78,7 +78,7 @@ class Fit:
             callbacks=[*self.callbacks.values(), self.checkpoints, FailureNote()],
             logger=[build(save_dir=output_dir) for build in self.loggers.values()],
         )
-        self._run(trainer, self.module(sam.train()), data, last)
+        self._run(trainer, self.module(sam), data, last)
         whole = whole_model(self.adaptation.merged(sam.eval()))
         if trainer.is_global_zero:
             name, config = sam.recipe

@@ -136,7 +136,7 @@ class SamModule(LightningModule):
             shared.requires_grad_(image_embeddings.requires_grad)
             for some in self.passes.objects(part, self._objects_at_once(shared, part)):
                 played.append(self._play(shared, some, step, mean_objects=objects / ranks))
-            self._learn_affinity(shared, part, step, share=len(part["keys"]) / len(batch["keys"]))
+            self._learn_affinity(shared, part, step, images=len(batch["images"]))
             if image_embeddings.requires_grad:
                 image_embeddings.backward(shared.grad.to(image_embeddings.dtype))
         rounds = [
@@ -208,25 +208,32 @@ class SamModule(LightningModule):
                 self._per_call = self.passes.choose_objects_per_call(graph_bytes)
         return self._per_call
 
-    def _learn_affinity(self, shared: Tensor, batch: Batch, step: int, *, share: float) -> None:
+    def _learn_affinity(self, shared: Tensor, batch: Batch, step: int, *, images: int) -> None:
         """Adds the gradient of the affinity loss to that of the embeddings, if they are made so.
 
-        `share` is that of these images among the batch's.
+        The loss is the mean over all `images` of a step, of which these are some.
         """
         affinity = self.sam.prompt_encoder.affinity(shared)
         if not (affinity.shape[1] and self.affinity_weight):
             return
         grid = torch.tensor(affinity.shape[-2:], device=affinity.device)
-        loss = affinity_loss(
-            affinity,
-            batch["gt_masks"],
-            batch["image_index"],
-            (batch["input_sizes"] * grid / self.sam.image_size).round().long().clamp(min=1),
-            seed=int(mix_seeds(batch["object_seeds"][:1], step)),
-        )
-        if self._trainer:
-            self.log("train/affinity", loss.detach())
-        (self.affinity_weight * share * loss).backward()
+        sizes = (batch["input_sizes"] * grid / self.sam.image_size).round().long().clamp(min=1)
+        losses = []
+        for number, features in enumerate(affinity.split(1)):
+            mine = batch["image_index"] == number
+            losses.append(
+                affinity_loss(
+                    features,
+                    batch["gt_masks"][mine],
+                    batch["image_index"][mine] - number,
+                    sizes[number : number + 1],
+                    seed=int(mix_seeds(batch["object_seeds"][mine][:1], step)),
+                )
+            )
+        loss = torch.stack(losses).sum() / images
+        if self._trainer is not None:
+            self.log("train/affinity", loss.detach(), reduce_fx="sum")
+        (self.affinity_weight * loss).backward()
 
     def _prepare_gradients(self) -> bool:
         """Averages gradients over the ranks and clips them; whether they are finite."""

@@ -67,7 +67,7 @@ def make_module() -> Callable[..., SamModule]:
         return SamModule(
             build_sam_tiny(image_size=IMAGE_SIZE, dim=64),
             annotator=TrainingAnnotator(**rounds),
-            loss=MaskLoss(focal_weight=1.0, iou_loss_on="all"),
+            loss=settings.pop("loss", None) or MaskLoss(focal_weight=1.0, iou_loss_on="all"),
             optimization=Optimization(
                 partial(torch.optim.AdamW),
                 CosineSchedule(warmup=10, final=0.01),

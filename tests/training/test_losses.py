@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from sam_train.training.losses import MaskLoss, dice_loss, focal_loss, mask_iou
+from sam_train.training.losses import CPU_PIXELS, MaskLoss, dice_loss, focal_loss, mask_iou
 
 
 def logit(p: float) -> float:
@@ -40,7 +41,7 @@ def test_focal_loss_by_hand() -> None:
 
 def test_focal_loss_with_gamma_zero_is_half_the_cross_entropy_at_alpha_one_half() -> None:
     logits, gt_masks = torch.randn(5, 4, 6), torch.rand(5, 4, 6) < 0.5
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, gt_masks.float())
+    expected = F.binary_cross_entropy_with_logits(logits, gt_masks.float())
     loss = focal_loss(logits, gt_masks, alpha=0.5, gamma=0.0).mean()
     torch.testing.assert_close(loss, expected / 2)
 
@@ -117,6 +118,35 @@ def test_every_object_has_its_own_losses_and_candidate() -> None:
         part = slice(i, i + 1)
         alone = MaskLoss()(logits[part], iou_pred[part], gt_masks[part], candidates[part])
         assert all(torch.equal(alone[name], together[name][part]) for name in together)
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+@pytest.mark.parametrize("side", [64, 128])
+def test_losses_in_chunks_have_the_gradients_of_all_at_once(candidates: int, side: int) -> None:
+    count = CPU_PIXELS // side**2 + 3  # a full chunk and a smaller one
+    logits = torch.randn(count, candidates, 64, 64, requires_grad=True)
+    gt_masks = torch.rand(count, side, side) < 0.3
+    every = torch.ones(count, candidates, dtype=torch.bool)
+    iou_pred = torch.rand(count, candidates)
+    chunked = MaskLoss(iou_weight=0.0)(logits, iou_pred, gt_masks, every)["loss"]
+
+    large = F.interpolate(logits, (side, side), mode="bilinear")
+    masks = gt_masks[:, None]
+    expected = (20 * focal_loss(large, masks) + dice_loss(large, masks)).amin(1)
+    torch.testing.assert_close(chunked, expected)
+    weights = torch.rand(count)  # objects may weigh differently
+    gradients = [
+        torch.autograd.grad((loss * weights).sum(), logits)[0] for loss in (chunked, expected)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-9)
+
+
+def test_no_object_has_no_loss() -> None:
+    logits, gt_masks = torch.zeros(0, 3, 8, 8, requires_grad=True), torch.zeros(0, 8, 8) > 0
+    iou_pred = torch.zeros(0, 3, requires_grad=True)
+    loss = MaskLoss()(logits, iou_pred, gt_masks, torch.ones(0, 3) > 0)["loss"].sum()
+    loss.backward()
+    assert loss == 0 and logits.grad.shape == logits.shape
 
 
 def test_logits_are_enlarged_to_the_grid_of_the_true_masks() -> None:

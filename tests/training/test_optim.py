@@ -123,3 +123,22 @@ def test_the_optimiser_is_the_one_that_is_given() -> None:
 def test_a_learning_rate_that_cannot_work_is_refused(lr: float) -> None:
     with pytest.raises(ValueError, match=f"optim.lr is {lr}; it must be positive and finite"):
         optimization(lr=lr)
+
+
+def test_the_encoder_can_learn_at_a_lower_rate_than_the_rest() -> None:
+    sam, settings = small_vit(), optimization(encoder_lr_scale=0.1, layer_decay=0.5)
+    assert group_of(sam, settings, "image_encoder.neck.0.weight")["max_lr"] == pytest.approx(0.1)
+    assert group_of(sam, settings, "image_encoder.blocks.0.attn.qkv.weight")[
+        "max_lr"
+    ] == pytest.approx(0.1 * 0.25)
+    assert group_of(sam, settings, "mask_decoder.iou_token.weight")["max_lr"] == 1.0
+
+
+def test_a_model_without_any_weight_to_train_is_refused() -> None:
+    with pytest.raises(ValueError, match="no weight is left to train"):
+        optimization().build(small_vit().requires_grad_(False))
+
+
+def test_a_rate_of_zero_for_the_encoder_is_told_how_to_freeze_it() -> None:
+    with pytest.raises(ValueError, match=r"frozen=\[image_encoder\]"):
+        optimization(encoder_lr_scale=0.0)

@@ -12,6 +12,7 @@ from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
 from sam_train.training.rounds import RoundRules, mask_sizes, measure
 from sam_train.training.sam_module import SamModule
+from sam_train.training.scale.passes import Passes
 
 MakeModule = Callable[..., SamModule]
 Rounds = list[dict[str, Tensor]]
@@ -101,6 +102,26 @@ def test_rounds_can_be_summed_instead_of_averaged(make_module: MakeModule, batch
     torch.testing.assert_close(gradients(summed), tripled, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_only_the_last_rounds_are_learned_from_if_told_so(
+    make_module: MakeModule, batch: Batch, autocast: bool
+) -> None:
+    module = make_module(rules=RoundRules(gradient_rounds=1)).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        rounds = interact(module, batch)
+    of_last = gradients(module)
+    assert len(rounds) == 3
+    assert any(gradient.any() for gradient in of_last.values())
+    module.rules = RoundRules()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        interact(module, batch)
+    all_rounds = gradients(module)
+    single = "mask_decoder.output_hypernetworks_mlps.0.layers.0.weight"  # of later rounds alone
+    multiple = "mask_decoder.output_hypernetworks_mlps.1.layers.0.weight"  # of the first alone
+    assert of_last[single].any() and not of_last.get(multiple, torch.zeros(1)).any()
+    assert all_rounds.keys() >= of_last.keys()
+
+
 @pytest.mark.parametrize("mask_feedback", [True, False])
 def test_gradients_flow_through_the_mask_prompt_if_it_is_not_detached(
     make_module: MakeModule, batch: Batch, mask_feedback: bool
@@ -157,6 +178,17 @@ def test_memory_does_not_grow_with_the_rounds(make_module: MakeModule, make_batc
     )
     assert many <= 1.1 * few
     assert attached > 2 * few  # the measure sees what is kept
+
+
+def test_an_image_with_300_masks_is_trained_on_the_memory_of_one_with_30(
+    make_module: MakeModule, make_batch
+) -> None:
+    rounds = {"num_corrections": 1}
+    module = make_module(rounds, passes=Passes(objects_per_call=10))
+    few, many = (peak_of_saved_tensors(module, make_batch(count)) for count in (30, 300))
+    all_at_once = peak_of_saved_tensors(make_module(rounds), make_batch(30))
+    assert many <= 1.02 * few
+    assert all_at_once > 2 * few  # the measure sees the objects
 
 
 def test_a_lone_box_is_answered_by_three_masks_or_by_one(

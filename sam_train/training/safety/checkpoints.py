@@ -35,8 +35,9 @@ class Checkpoints(Checkpoint):
         self.stop = StopSignals()
         self._saved_at = 0.0
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.stop.catch()  # Lightning's own handler would wait for ranks that got no signal
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes the signals from Lightning, which on one rank alone would wait for the others."""
+        self.stop.catch()
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.distributed import DistError
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing import ProcessException
 
 NOTE = "failure.txt"
 # What a rank meets that waits for another one which is gone.
@@ -22,7 +22,9 @@ class FailureNote(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if isinstance(exception, KeyboardInterrupt | SystemExit) or lost_another(exception):
+        # The process that forked the ranks meets a ProcessException: their own words count.
+        told_elsewhere = (KeyboardInterrupt, SystemExit, ProcessException)
+        if isinstance(exception, told_elsewhere) or lost_another(exception):
             return
         sentence = f"{type(exception).__name__}: {exception}"
         if isinstance(exception, ValueError | OSError):
@@ -41,7 +43,7 @@ def one_failure(output_dir: Path) -> Iterator[None]:
     note.unlink(missing_ok=True)
     try:
         yield
-    except (DistError, ProcessRaisedException, ProcessExitedException, RuntimeError) as error:
+    except (ProcessException, RuntimeError) as error:
         if "EADDRINUSE" in str(error):
             raise OSError(
                 f"the port at which the ranks meet is in use ({os.environ.get('MASTER_PORT')}): "
@@ -49,7 +51,7 @@ def one_failure(output_dir: Path) -> Iterator[None]:
             ) from error
         if note.exists():
             raise ValueError(note.read_text()) from error
-        if lost_another(error) or isinstance(error, ProcessExitedException):
+        if lost_another(error) or isinstance(error, ProcessException):
             raise OSError(
                 f"a rank is gone or did not answer in time ({str(error).strip().splitlines()[-1]}"
                 f"): give the command again to go on from the last checkpoint"
@@ -59,9 +61,8 @@ def one_failure(output_dir: Path) -> Iterator[None]:
 
 def lost_another(error: BaseException) -> bool:
     """Whether an error only says that another rank is gone."""
-    is_collective = isinstance(error, RuntimeError | ProcessRaisedException)
     return isinstance(error, DistError) or (
-        is_collective and any(sign in str(error) for sign in LOST)
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in LOST)
     )
 
 

@@ -1,5 +1,6 @@
 """FSDP2: the image encoder in shards, everything else whole on every rank."""
 
+import torch
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
@@ -17,7 +18,7 @@ def shard_encoder(sam: Sam, mesh: DeviceMesh) -> None:
     number of calls differs between ranks, which shards could not follow.
     """
     broadcast_weights(sam)
-    encoder = sam.image_encoder
+    encoder = sam.image_encoder.to(memory_format=torch.contiguous_format)  # as FSDP demands
     for block in getattr(encoder, "blocks", []):
         fully_shard(block, mesh=mesh)
     fully_shard(encoder, mesh=mesh)

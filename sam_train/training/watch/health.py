@@ -1,7 +1,7 @@
 """Whether a model still yields masks of whole images, which fine-tuning can silently undo."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -25,7 +25,7 @@ class AutomaticMasks(Callback):
     def __init__(
         self,
         *,
-        image_sets: Sequence[ImageSet],
+        image_sets: Mapping[str, ImageSet],
         every_n_steps: int,
         generator: Callable[..., SamAutomaticMaskGenerator],
         max_images: int = 4,
@@ -64,7 +64,12 @@ class AutomaticMasks(Callback):
         masks = images = 0.0
         with at_rest(trainer, pl_module):
             generator = self.generator(pl_module.sam)
-            for labeled, weight in images_of_rank(self.image_sets, self.max_images, trainer):
+            for labeled, weight in images_of_rank(
+                self.image_sets,
+                self.max_images,
+                rank=trainer.global_rank,
+                ranks=trainer.world_size,
+            ):
                 masks += weight * len(generator.generate(labeled.load()))
                 images += weight
         masks, images = sum_over_ranks([masks, images], pl_module.device)

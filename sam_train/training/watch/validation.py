@@ -1,6 +1,6 @@
 """IoU after clicks on images that are not trained on, in the frame of the training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -32,7 +32,7 @@ class ClickValidation(Callback):
     def __init__(
         self,
         *,
-        image_sets: Sequence[ImageSet],
+        image_sets: Mapping[str, ImageSet],
         every_n_steps: int,
         max_images: int = 32,
         max_masks: int = 16,
@@ -58,10 +58,15 @@ class ClickValidation(Callback):
         names += ["empty_at_1", "iou_error_at_1", "iou_overestimate_at_1", "masks"]
         sums = dict.fromkeys(names, 0.0)
         with at_rest(trainer, pl_module):
-            for image, counts in images_of_rank(self.image_sets, self.max_images, trainer):
+            for image, weight in images_of_rank(
+                self.image_sets,
+                self.max_images,
+                rank=trainer.global_rank,
+                ranks=trainer.world_size,
+            ):
                 found = play_clicks(pl_module.sam, image, self.clicks, max_masks=self.max_masks)
                 for name, value in found.items():
-                    sums[name] += value * counts
+                    sums[name] += weight * value
         *totals, masks = sum_over_ranks(list(sums.values()), pl_module.device)
         return {name: total / max(masks, 1) for name, total in zip(names, totals, strict=False)}
 
@@ -112,23 +117,25 @@ def fitted(
 
 
 def images_of_rank(
-    image_sets: Sequence[ImageSet], max_images: int, trainer: Trainer
+    image_sets: Mapping[str, ImageSet], max_images: int, *, rank: int, ranks: int
 ) -> Iterator[tuple[LabeledImage, float]]:
     """This rank's share of the first images of each set, with their weight.
 
     All ranks get the same number, because a sharded encoder needs all of them for each image:
     where there are too few, an image is given again with the weight 0.
     """
-    images = [image for image_set in image_sets for image in islice(image_set, max_images)]
-    for first in range(0, len(images), trainer.world_size):
-        number = first + trainer.global_rank
+    images = [image for image_set in image_sets.values() for image in islice(image_set, max_images)]
+    for first in range(0, len(images), ranks):
+        number = first + rank
         yield images[number % len(images)], float(number < len(images))
 
 
 @contextmanager
 def at_rest(trainer: Trainer, module: LightningModule) -> Iterator[None]:
     """In evaluation mode and without gradients, in the precision of the training."""
+    trained = [part for part in module.modules() if part.training]  # frozen parts are not
     module.eval()
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         yield
-    module.train()
+    for part in trained:
+        part.training = True

@@ -1,0 +1,109 @@
+"""A run of eight steps on uneven shards, with one rank or with two forked ones."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+from sam_train.data.images import encode_jpeg
+from sam_train.data.records import Sample, annotation_from_rle
+from sam_train.data.rle import encode_mask
+from sam_train.data.store.manifest import Dataset
+from sam_train.data.store.shards import write_shard
+from sam_train.data.stream.datamodule import SamDataModule
+from sam_train.data.stream.examples import ExampleMaker
+from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.sam import Sam
+from sam_train.training.fit import Fit
+from sam_train.training.safety.checkpoints import Checkpoints
+from sam_train.training.sam_module import SamModule
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of 1 and of 6 grey images; image i has i + 1 masks."""
+    root = tmp_path_factory.mktemp("uneven")
+    entries = []
+    for shard, count in enumerate((1, 6)):
+        samples = []
+        for image in range(count):
+            masks = [np.zeros((64, 64), bool) for _ in range(image + 1)]
+            for number, mask in enumerate(masks):
+                mask[8 * number : 8 * number + 12, 10:40] = True
+            annotations = [annotation_from_rle(encode_mask(m), id=i) for i, m in enumerate(masks)]
+            info = {"image_id": image, "width": 64, "height": 64, "file_name": "a.jpg"}
+            jpeg = encode_jpeg(np.full((64, 64, 3), 40 * image + shard, np.uint8))
+            record = {"image": info, "annotations": annotations}
+            samples.append(Sample(f"{shard}-{image}", jpeg, record))
+        path = root / "images" / f"grey-{shard:06d}.tar"
+        write_shard(path, samples)
+        entries.append(Dataset(root).entry(path, source="grey", phase="known"))
+    Dataset(root).commit(entries, parent=None, phase="known", round=0)
+    return root
+
+
+def small_sam(dim: int) -> Sam:
+    torch.manual_seed(0)
+    return build_sam_tiny(image_size=64, dim=dim, dropout=0.1, drop_path_rate=0.1)
+
+
+@pytest.fixture
+def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[..., Sam]:
+    """Trains in a folder, or goes on there; what was trained is returned."""
+
+    def module(sam: Sam, **settings: Any) -> SamModule:
+        made = make_module({"num_corrections": 1}, **settings)
+        made.sam = sam
+        return made
+
+    def run(
+        folder: Path,
+        *callbacks: Callback,
+        ranks: int = 1,
+        strategy: Strategy | None = None,
+        dim: int = 32,
+        module_settings: dict[str, Any] | None = None,
+    ) -> Sam:
+        forked = DDPStrategy(
+            start_method="fork", process_group_backend="gloo", timeout=timedelta(seconds=60)
+        )
+        fit = Fit(
+            module=partial(module, **module_settings or {}),
+            data=partial(
+                SamDataModule,
+                make_example=ExampleMaker(image_size=64, mask_size=16, flip=True),
+                batch_size=2,
+            ),
+            trainer=partial(
+                Trainer,
+                accelerator="cpu",
+                devices=ranks,
+                strategy=strategy or (forked if ranks > 1 else "auto"),
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            ),
+            callbacks={str(number): callback for number, callback in enumerate(callbacks)},
+            loggers={},
+            checkpoints=Checkpoints(every_n_steps=2),
+        )
+        sam = small_sam(dim)
+        folder.mkdir(exist_ok=True)
+        fit(
+            sam,
+            dataset_root=dataset,
+            version="latest",
+            output_dir=folder,
+            max_steps=8,
+            seed=0,
+            from_scratch=False,
+        )
+        return sam
+
+    return run
