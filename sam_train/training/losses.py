@@ -1,28 +1,36 @@
 """The losses of SAM's training (App. A): focal and Dice on the best candidate, MSE on its IoU."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sam_train.interaction.sampling import count_in_rows
+
+# Pixels whose losses are computed at once. On a CPU two masks of 256 pixels: their ten
+# intermediate maps stay in the cache, which makes 64 x 3 masks six times as fast as all at once.
+CPU_PIXELS, GPU_PIXELS = 2**17, 2**26
 
 
 def focal_loss(
     mask_logits: Float[Tensor, "*batch H W"],
-    gt_masks: Bool[Tensor, "*batch H W"],
+    gt_masks: Bool[Tensor, "*#batch H W"],
     *,
     alpha: float = 0.25,
     gamma: float = 2.0,
 ) -> Float[Tensor, "*batch"]:
     """The mean focal loss of each mask's pixels (Lin et al. 2017; constants as in SAM 2)."""
     target = gt_masks.to(mask_logits.dtype)
-    cross_entropy = F.binary_cross_entropy_with_logits(mask_logits, target, reduction="none")
-    miss = (mask_logits.sigmoid() - target).abs()  # 1 - p_t
     weight = alpha * target + (1 - alpha) * (1 - target)
-    return (weight * miss.pow(gamma) * cross_entropy).mean((-2, -1))
+    wrong = (1 - 2 * target) * mask_logits  # the logit of 1 - p_t
+    return (weight * wrong.sigmoid().pow(gamma) * F.softplus(wrong)).mean((-2, -1))
 
 
 def dice_loss(
-    mask_logits: Float[Tensor, "*batch H W"], gt_masks: Bool[Tensor, "*batch H W"]
+    mask_logits: Float[Tensor, "*batch H W"], gt_masks: Bool[Tensor, "*#batch H W"]
 ) -> Float[Tensor, "*batch"]:
     """One minus the soft Dice overlap of each mask.
 
@@ -36,11 +44,11 @@ def dice_loss(
 
 
 def mask_iou(
-    pred_masks: Bool[Tensor, "*batch H W"], gt_masks: Bool[Tensor, "*batch H W"]
+    pred_masks: Bool[Tensor, "*batch H W"], gt_masks: Bool[Tensor, "*#batch H W"]
 ) -> Float[Tensor, "*batch"]:
     """Intersection over union; two empty masks have 0."""
-    intersection = (pred_masks & gt_masks).sum((-2, -1))
-    union = (pred_masks | gt_masks).sum((-2, -1))
+    intersection = count_in_rows(pred_masks & gt_masks).sum(-1)
+    union = count_in_rows(pred_masks | gt_masks).sum(-1)
     return intersection / union.clamp(min=1)
 
 
@@ -79,24 +87,98 @@ class MaskLoss(nn.Module):
         """The losses `focal`, `dice`, `iou` and their weighted sum `loss` of each object.
 
         The grid of `gt_masks` is the resolution of the loss; logits are enlarged to it.
-        Masks that are not `candidates` for their prompt take no part.
+        Masks that are not `candidates` for their prompt take no part. `loss` has gradients.
         """
-        if mask_logits.shape[-2:] != gt_masks.shape[-2:]:
-            mask_logits = F.interpolate(mask_logits, gt_masks.shape[-2:], mode="bilinear")
-        gt_masks = gt_masks[:, None].expand_as(mask_logits)  # (N, M, H, W)
-
-        focal = focal_loss(mask_logits, gt_masks)  # (N, M)
-        dice = dice_loss(mask_logits, gt_masks)
-        with torch.no_grad():
-            iou = mask_iou(mask_logits > 0, gt_masks)
-        iou_error = (iou_pred - iou).square()
-
-        rank = self.focal_weight * focal + self.dice_weight * dice
+        rank, iou = self._judge(mask_logits.detach(), gt_masks)
         best = rank.masked_fill(~candidates, torch.inf).argmin(1, keepdim=True)
-        focal, dice = (loss.gather(1, best)[:, 0] for loss in (focal, dice))
+        mask_loss, focal, dice = LossOfBest.apply(
+            take(mask_logits, best), gt_masks, self.focal_weight, self.dice_weight
+        )
+        iou_error = (iou_pred - iou).square()
         if self.iou_loss_on == "best":
             iou_error = iou_error.gather(1, best)[:, 0]
         else:
             iou_error = (iou_error * candidates).sum(1) / candidates.sum(1)
-        total = self.focal_weight * focal + self.dice_weight * dice + self.iou_weight * iou_error
+        total = mask_loss + self.iou_weight * iou_error
         return {"loss": total, "focal": focal, "dice": dice, "iou": iou_error}
+
+    @torch.no_grad()
+    def _judge(
+        self, mask_logits: Float[Tensor, "N M h w"], gt_masks: Bool[Tensor, "N H W"]
+    ) -> tuple[Float[Tensor, "N M"], Float[Tensor, "N M"]]:
+        """The mask loss of each candidate (0 where there is no choice) and its IoU."""
+        ranks, ious = [], []
+        for logits, masks in in_chunks(mask_logits, gt_masks):
+            logits = enlarge(logits, masks)
+            masks = masks[:, None]  # (n, 1, H, W)
+            ious.append(mask_iou(logits > 0, masks))
+            ranks.append(torch.zeros_like(ious[-1]))
+            if logits.shape[1] > 1:
+                focal, dice = focal_loss(logits, masks), dice_loss(logits, masks)
+                ranks[-1] = self.focal_weight * focal + self.dice_weight * dice
+        return torch.cat(ranks), torch.cat(ious)
+
+
+class LossOfBest(torch.autograd.Function):
+    """The weighted focal and Dice loss of one mask for each object, and both without weights.
+
+    Each chunk is differentiated as soon as its loss is known, while its maps are in the cache;
+    what is kept for backward is the gradient on the logits before they are enlarged.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        mask_logits: Float[Tensor, "N 1 h w"],
+        gt_masks: Bool[Tensor, "N H W"],
+        focal_weight: float,
+        dice_weight: float,
+    ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Float[Tensor, " N"]]:
+        losses, gradients = [], []
+        for logits, masks in in_chunks(mask_logits, gt_masks):
+            with torch.enable_grad():
+                logits = logits.detach().requires_grad_()
+                large = enlarge(logits, masks)[:, 0]
+                focal, dice = focal_loss(large, masks), dice_loss(large, masks)
+                loss = focal_weight * focal + dice_weight * dice
+                if ctx.needs_input_grad[0]:
+                    gradients += torch.autograd.grad(loss.sum(), logits)
+            losses.append(torch.stack([loss, focal, dice]).detach())
+        if gradients:
+            ctx.save_for_backward(torch.cat(gradients))
+        loss, focal, dice = torch.cat(losses, dim=1)
+        ctx.mark_non_differentiable(focal, dice)
+        return loss, focal, dice
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradients,) = ctx.saved_tensors
+        return grad[:, None, None, None] * gradients, None, None, None
+
+
+def take(
+    mask_logits: Float[Tensor, "N M h w"], best: Int[Tensor, "N 1"]
+) -> Float[Tensor, "N 1 h w"]:
+    """One candidate of each object (`index_select` takes a fifth of the time of [...])."""
+    if mask_logits.shape[1] == 1:
+        return mask_logits
+    first = mask_logits.shape[1] * torch.arange(len(best), device=best.device)
+    return mask_logits.flatten(0, 1).index_select(0, first + best[:, 0])[:, None]
+
+
+def in_chunks(
+    mask_logits: Float[Tensor, "N M h w"], gt_masks: Bool[Tensor, "N H W"]
+) -> Iterator[tuple[Float[Tensor, "n M h w"], Bool[Tensor, "n H W"]]]:
+    """Objects whose masks make about `CPU_PIXELS` or `GPU_PIXELS`, at least one."""
+    pixels = CPU_PIXELS if mask_logits.device.type == "cpu" else GPU_PIXELS
+    size = max(1, pixels // gt_masks.shape[-2:].numel())
+    yield from zip(mask_logits.split(size), gt_masks.split(size), strict=True)
+
+
+def enlarge(
+    mask_logits: Float[Tensor, "N M h w"], gt_masks: Bool[Tensor, "N H W"]
+) -> Float[Tensor, "N M H W"]:
+    """Logits on the grid of the true masks."""
+    if mask_logits.shape[-2:] == gt_masks.shape[-2:]:
+        return mask_logits
+    return F.interpolate(mask_logits, gt_masks.shape[-2:], mode="bilinear")

@@ -13,7 +13,14 @@ import os
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("rle_encode", "rle_resize", "loader")
+BENCHMARKS = (
+    "rle_encode",
+    "rle_resize",
+    "loader",
+    "error_points",
+    "error_centre",
+    "mask_loss",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
