@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.distributed import DistError
-from torch.multiprocessing import ProcessException
+from torch.multiprocessing.spawn import ProcessException
 
 NOTE = "failure.txt"
 # What a rank meets that waits for another one which is gone.
