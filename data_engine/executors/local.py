@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -55,11 +56,11 @@ class LocalExecutor:
 
 def _start_worker(work: Callable[[Any], Any], lifeline: tuple[int, int]) -> None:
     """Keeps the inherited work, and watches the pipe whose other end dies with the parent."""
-    import torch
-
     global _work
     _work = work
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of a torch that the work imports
+    if torch := sys.modules.get("torch"):  # seconds to import, and not all work needs it
+        torch.set_num_threads(1)
     reader, writer = lifeline
     os.close(writer)
     threading.Thread(target=lambda: (os.read(reader, 1), os._exit(1)), daemon=True).start()
