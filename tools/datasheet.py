@@ -4,30 +4,27 @@ python -m tools.datasheet DATASET --out sheet.html
 python -m tools.datasheet DATASET --version 3 --compare 2 --out sheet.html
 """
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
 from sam_train.command_line import one_sentence_errors
-from sam_train.data.store.locations import Location, location
+from sam_train.data.store.locations import Location
+from tools.mask_index import version_parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.datasheet",
+    parser = version_parser(
+        "datasheet",
         description="Writes what a dataset version holds as one HTML page: how many masks, of "
         "which sizes, where, how good, by whom, and what they look like.",
+        out="the page",
     )
-    parser.add_argument("dataset", type=location, help="folder or URL with manifests/")
-    parser.add_argument("--version", default="latest", help="number or tag, default: the latest")
     parser.add_argument("--compare", metavar="VERSION", help="another, side by side")
-    parser.add_argument("--out", type=Path, required=True, help="the page")
     parser.add_argument(
         "--index", type=Path, help="where mask indexes are kept, default: the page's name.masks"
     )
-    parser.add_argument("--pictures", type=int, default=12, help="images to show, default 12")
-    parser.add_argument("--workers", type=int, default=1, help="processes, default 1")
+    parser.add_argument("--pictures", type=int, default=12, help="images to show (%(default)s)")
     with one_sentence_errors("datasheet"):
         options = parser.parse_args()
         command = shlex.join(["python", "-m", "tools.datasheet", *sys.argv[1:]])

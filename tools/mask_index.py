@@ -13,21 +13,25 @@ from sam_train.data.store.locations import Location, location
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools.mask_index",
+    parser = version_parser(
+        "mask_index",
         description="Writes one Parquet row per mask of a dataset version, a file per shard. "
         "Files that are there already, of the same shard, are kept.",
+        out="folder of the Parquet files",
     )
-    parser.add_argument("dataset", type=location, help="folder or URL with manifests/")
-    parser.add_argument("--version", default="latest", help="number or tag, default: the latest")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the Parquet files")
-    parser.add_argument("--workers", type=int, default=1, help="processes, default 1")
     with one_sentence_errors("mask_index"):
-        options = parser.parse_args()
-        root = options.dataset
-        print(
-            index_version(root, version=options.version, out=options.out, workers=options.workers)
-        )
+        options = vars(parser.parse_args())
+        print(index_version(options.pop("dataset"), **options))
+
+
+def version_parser(name: str, *, description: str, out: str) -> argparse.ArgumentParser:
+    """The command line of what is made of the masks of one version; `out` says where to."""
+    parser = argparse.ArgumentParser(prog=f"python -m tools.{name}", description=description)
+    parser.add_argument("dataset", type=location, help="folder or URL with manifests/")
+    parser.add_argument("--version", default="latest", help="number or tag (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help=out)
+    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    return parser
 
 
 def index_version(root: Location, *, version: str = "latest", out: Path, workers: int = 1) -> str:
