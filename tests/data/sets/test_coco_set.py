@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam_train.data.rle import decode_rle, encode_mask
+from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_json import UnknownCategory
-from sam_train.data.sets.image_sets import CocoSet, ImageSet, PanopticSet
+from sam_train.data.sets.image_sets import CocoSet, PanopticSet
 from sam_train.data.sets.labeled_image import EmptyMask, OrphanMask
 
 HEIGHT, WIDTH = 20, 30
@@ -21,49 +22,44 @@ class Problems(list):
         self.append((Path(shard).name, key, type(error)))
 
 
-def save(file: Path) -> None:
-    """Writes an empty picture."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (WIDTH, HEIGHT)).save(file)
+def coco_set(json_file: Path, **options: Any) -> CocoSet:
+    """The set of a json beside its images."""
+    return CocoSet("coco", json_file.parent / "images", json_file, **options)
 
 
-def block(top: int, left: int) -> np.ndarray:
-    """A mask of 4 x 4 pixels."""
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[top : top + 4, left : left + 4] = True
-    return mask
+@pytest.fixture
+def coco_json(tmp_path: Path, save: Callable[[Path], None]) -> Callable[..., Path]:
+    """Writes a json of one image, `a.jpg`, and its annotations; the last stands for a crowd."""
 
+    def write(segmentations: list[Any], **image: Any) -> Path:
+        save(tmp_path / "images" / "a.jpg")
+        entry = {"id": 5, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT} | image
+        annotations = [
+            {"id": id, "image_id": 5, "segmentation": segmentation, "iscrowd": 0}
+            for id, segmentation in enumerate(segmentations)
+        ]
+        annotations[-1]["iscrowd"] = 1
+        file = tmp_path / "instances.json"
+        file.write_text(json.dumps({"images": [entry], "annotations": annotations}))
+        return file
 
-def masks_of(image_set: ImageSet) -> dict[str, list[np.ndarray]]:
-    return {image.key: [decode_rle(rle) for rle in image.masks()] for image in image_set}
-
-
-def coco_json(tmp_path: Path, segmentations: list[Any], **image: Any) -> Path:
-    """A json of one image, `a.jpg`, and its annotations; the last stands for a crowd."""
-    save(tmp_path / "images" / "a.jpg")
-    entry = {"id": 5, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT} | image
-    annotations = [
-        {"id": id, "image_id": 5, "segmentation": segmentation, "iscrowd": 0}
-        for id, segmentation in enumerate(segmentations)
-    ]
-    annotations[-1]["iscrowd"] = 1
-    file = tmp_path / "instances.json"
-    file.write_text(json.dumps({"images": [entry], "annotations": annotations}))
-    return file
+    return write
 
 
 CROWD = [[0, 0, 9, 0, 9, 9]]
 POLYGON = [4, 2, 8, 2, 8, 6, 4, 6]
 
 
-def test_coco_segmentations_have_three_forms_and_crowds_are_left_out(tmp_path: Path) -> None:
+def test_coco_segmentations_have_three_forms_and_crowds_are_left_out(
+    block, masks_of, coco_json
+) -> None:
     mask = block(2, 4)
     plain = {"size": [HEIGHT, WIDTH], "counts": runs_of(mask)}
     compressed = encode_mask(mask)
-    json_file = coco_json(tmp_path, [[POLYGON], plain, compressed, CROWD])
+    json_file = coco_json([[POLYGON], plain, compressed, CROWD])
 
-    masks = masks_of(CocoSet("coco", tmp_path / "images", json_file))["a"]
-    with_crowds = masks_of(CocoSet("coco", tmp_path / "images", json_file, crowds=True))["a"]
+    masks = masks_of(coco_set(json_file))["a"]
+    with_crowds = masks_of(coco_set(json_file, crowds=True))["a"]
 
     assert [np.array_equal(found, mask) for found in masks] == [True, True, True]
     assert len(with_crowds) == 4
@@ -80,23 +76,23 @@ def runs_of(mask: np.ndarray) -> list[int]:
     return runs
 
 
-def test_several_polygons_are_one_mask_and_a_line_is_none(tmp_path: Path) -> None:
+def test_several_polygons_are_one_mask_and_a_line_is_none(block, masks_of, coco_json) -> None:
     apart = [20, 10, 24, 10, 24, 14, 20, 14]
-    json_file = coco_json(tmp_path, [[POLYGON, apart], [[1, 1, 5, 5]], [], CROWD])
+    json_file = coco_json([[POLYGON, apart], [[1, 1, 5, 5]], [], CROWD])
 
     bad = Problems()
-    masks = masks_of(CocoSet("coco", tmp_path / "images", json_file, on_bad=bad))["a"]
+    masks = masks_of(coco_set(json_file, on_bad=bad))["a"]
 
     assert len(masks) == 1
     assert np.array_equal(masks[0], block(2, 4) | block(10, 20))
     assert bad == [("a.jpg", "mask 1", EmptyMask), ("a.jpg", "mask 2", EmptyMask)]
 
 
-def test_lvis_images_are_found_by_their_id(tmp_path: Path) -> None:
-    json_file = coco_json(tmp_path, [[POLYGON], CROWD], file_name="COCO_val2014_000000000005.jpg")
+def test_lvis_images_are_found_by_their_id(tmp_path: Path, masks_of, coco_json) -> None:
+    json_file = coco_json([[POLYGON], CROWD], file_name="COCO_val2014_000000000005.jpg")
     (tmp_path / "images/a.jpg").rename(tmp_path / "images/000000000005.jpg")
 
-    assert list(masks_of(CocoSet("lvis", tmp_path / "images", json_file))) == ["000000000005"]
+    assert list(masks_of(coco_set(json_file))) == ["000000000005"]
 
 
 @pytest.mark.parametrize(
@@ -111,21 +107,17 @@ def test_lvis_images_are_found_by_their_id(tmp_path: Path) -> None:
         ({"counts": [1]}, "cannot be read"),
     ],
 )
-def test_a_broken_segmentation_names_its_image(
-    tmp_path: Path, segmentation: Any, message: str
-) -> None:
-    json_file = coco_json(tmp_path, [segmentation, CROWD])
-    (image,) = CocoSet("coco", tmp_path / "images", json_file)
+def test_a_broken_segmentation_names_its_image(segmentation: Any, message: str, coco_json) -> None:
+    json_file = coco_json([segmentation, CROWD])
+    (image,) = coco_set(json_file)
 
     with pytest.raises(ValueError, match=message) as error:
         image.masks()
     assert "a.jpg" in str(error.value)
 
 
-def test_an_image_that_was_resized_after_annotation_is_named(tmp_path: Path) -> None:
-    (image,) = CocoSet(
-        "coco", tmp_path / "images", coco_json(tmp_path, [[POLYGON], CROWD], width=60, height=40)
-    )
+def test_an_image_that_was_resized_after_annotation_is_named(coco_json) -> None:
+    (image,) = coco_set(coco_json([[POLYGON], CROWD], width=60, height=40))
 
     with pytest.raises(ValueError, match="60 x 40 pixels, its image 30 x 20"):
         image.masks()
@@ -144,7 +136,7 @@ def test_an_image_that_was_resized_after_annotation_is_named(tmp_path: Path) -> 
         '{"images": [{"id": [1]}], "annotations": []}',
     ],
 )
-def test_a_file_that_is_no_coco_json_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_coco_json_is_named(tmp_path: Path, text: str, save) -> None:
     save(tmp_path / "images/a.jpg")
     (tmp_path / "instances.json").write_text(text)
 
@@ -152,11 +144,11 @@ def test_a_file_that_is_no_coco_json_is_named(tmp_path: Path, text: str) -> None
         CocoSet("coco", tmp_path / "images", tmp_path / "instances.json")
 
 
-def test_a_json_of_other_images_names_the_key_to_set(tmp_path: Path) -> None:
-    json_file = coco_json(tmp_path, [CROWD], file_name="elsewhere.jpg")
+def test_a_json_of_other_images_names_the_key_to_set(coco_json) -> None:
+    json_file = coco_json([CROWD], file_name="elsewhere.jpg")
 
     with pytest.raises(FileNotFoundError, match="holds no image of the json; set `images`"):
-        CocoSet("coco", tmp_path / "images", json_file)
+        coco_set(json_file)
 
 
 def edited(json_file: Path, **changes: Any) -> Path:
@@ -165,50 +157,50 @@ def edited(json_file: Path, **changes: Any) -> Path:
     return json_file
 
 
-def test_an_annotation_of_an_unknown_image_is_an_orphan(tmp_path: Path) -> None:
+def test_an_annotation_of_an_unknown_image_is_an_orphan(masks_of, coco_json) -> None:
     lost = {"id": 9, "image_id": 77, "segmentation": [POLYGON]}
-    json_file = edited(coco_json(tmp_path, [CROWD]), annotations=[lost])
+    json_file = edited(coco_json([CROWD]), annotations=[lost])
     bad = Problems()
 
-    assert masks_of(CocoSet("coco", tmp_path / "images", json_file, on_bad=bad)) == {"a": []}
+    assert masks_of(coco_set(json_file, on_bad=bad)) == {"a": []}
     assert bad == [("coco", "annotation 9", OrphanMask)]
 
 
-def test_a_second_entry_of_a_file_is_an_orphan_and_a_second_id_an_error(tmp_path: Path) -> None:
+def test_a_second_entry_of_a_file_is_an_orphan_and_a_second_id_an_error(coco_json) -> None:
     entry = {"id": 5, "file_name": "a.jpg", "width": WIDTH, "height": HEIGHT}
-    json_file = edited(coco_json(tmp_path, [CROWD]), images=[entry, entry | {"id": 6}])
+    json_file = edited(coco_json([CROWD]), images=[entry, entry | {"id": 6}])
     bad = Problems()
 
-    assert len(CocoSet("coco", tmp_path / "images", json_file, on_bad=bad)) == 1
+    assert len(coco_set(json_file, on_bad=bad)) == 1
     assert bad == [("coco", "image 6", OrphanMask)]
     with pytest.raises(ValueError, match="gives two images the same `id`"):
-        CocoSet("coco", tmp_path / "images", edited(json_file, images=[entry, entry]))
+        coco_set(edited(json_file, images=[entry, entry]))
 
 
-def test_only_masks_of_a_category_that_the_json_does_not_list_are_left_out(tmp_path: Path) -> None:
+def test_only_masks_of_a_category_that_the_json_does_not_list_are_left_out(
+    block, masks_of, coco_json
+) -> None:
     annotations = [
         {"id": id, "image_id": 5, "segmentation": [POLYGON], "category_id": id} for id in (2, 3)
     ]
-    json_file = edited(
-        coco_json(tmp_path, [CROWD]), annotations=annotations, categories=[{"id": 2}]
-    )
+    json_file = edited(coco_json([CROWD]), annotations=annotations, categories=[{"id": 2}])
     bad = Problems()
 
-    (masks,) = masks_of(CocoSet("coco", tmp_path / "images", json_file, on_bad=bad)).values()
+    (masks,) = masks_of(coco_set(json_file, on_bad=bad)).values()
 
     assert np.array_equal(masks, [block(2, 4)])
     assert bad == [("a.jpg", "mask 3", UnknownCategory)]
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg"])
-def test_a_file_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
-    json_file = coco_json(tmp_path, [CROWD], file_name=name)
+def test_a_file_name_that_leads_out_of_the_folder_is_refused(name: str, coco_json) -> None:
+    json_file = coco_json([CROWD], file_name=name)
 
     with pytest.raises(ValueError, match="which is not below"):
-        CocoSet("coco", tmp_path / "images", json_file)
+        coco_set(json_file)
 
 
-def test_panoptic_segments_are_masks(tmp_path: Path) -> None:
+def test_panoptic_segments_are_masks(tmp_path: Path, save, block, masks_of) -> None:
     save(tmp_path / "images/a.jpg")
     segment_id = 7 + 256 * 8 + 65536 * 9
     ids = np.zeros((HEIGHT, WIDTH, 3), np.uint8)

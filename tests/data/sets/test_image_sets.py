@@ -2,15 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy.io import savemat
 
 from sam_train.data.records import Sample, annotation_from_rle
-from sam_train.data.rle import decode_rle, encode_mask
+from sam_train.data.rle import encode_mask
 from sam_train.data.sets.image_sets import (
     BsdsSet,
     ImageFolder,
-    ImageSet,
     SceneSet,
     ShardSet,
 )
@@ -21,27 +19,10 @@ from sam_train.data.store.shards import IndexedShard, write_annotations, write_s
 HEIGHT, WIDTH = 20, 30
 
 
-def save(file: Path) -> None:
-    """Writes an empty picture."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (WIDTH, HEIGHT)).save(file)
-
-
-def block(top: int, left: int) -> np.ndarray:
-    """A mask of 4 x 4 pixels."""
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[top : top + 4, left : left + 4] = True
-    return mask
-
-
-def masks_of(image_set: ImageSet) -> dict[str, list[np.ndarray]]:
-    return {image.key: [decode_rle(rle) for rle in image.masks()] for image in image_set}
-
-
 # Folders and keys
 
 
-def test_keys_are_unique_and_safe_as_file_names(tmp_path: Path) -> None:
+def test_keys_are_unique_and_safe_as_file_names(tmp_path: Path, save) -> None:
     names = [
         "a/b.jpg",
         "a-b.jpg",
@@ -65,7 +46,7 @@ def test_keys_are_unique_and_safe_as_file_names(tmp_path: Path) -> None:
     assert {"a-b", "my-photo-1-v2"} <= set(keys)
 
 
-def test_an_image_of_a_folder_is_read_when_asked_for(tmp_path: Path) -> None:
+def test_an_image_of_a_folder_is_read_when_asked_for(tmp_path: Path, save) -> None:
     save(tmp_path / "a.png")
     (image,) = ImageFolder("photos", str(tmp_path))
 
@@ -82,7 +63,7 @@ def test_a_missing_and_an_empty_folder_name_the_key_to_set(tmp_path: Path) -> No
         ImageFolder("photos", tmp_path)
 
 
-def test_skipped_keys_are_left_out_and_must_exist(tmp_path: Path) -> None:
+def test_skipped_keys_are_left_out_and_must_exist(tmp_path: Path, save) -> None:
     save(tmp_path / "a.png")
     save(tmp_path / "b.png")
 
@@ -101,7 +82,7 @@ def segmentation(regions: np.ndarray) -> np.ndarray:
     return cell
 
 
-def test_bsds_takes_every_region_of_the_finest_annotator(tmp_path: Path) -> None:
+def test_bsds_takes_every_region_of_the_finest_annotator(tmp_path: Path, save, masks_of) -> None:
     save(tmp_path / "images/a.jpg")
     save(tmp_path / "images/without_truth.jpg")
     columns = np.tile(np.arange(WIDTH), (HEIGHT, 1))
@@ -116,7 +97,7 @@ def test_bsds_takes_every_region_of_the_finest_annotator(tmp_path: Path) -> None
     assert [mask.sum() for mask in masks["a"]] == [HEIGHT * 10] * 3
 
 
-def test_a_bsds_file_without_an_image_is_an_orphan(tmp_path: Path) -> None:
+def test_a_bsds_file_without_an_image_is_an_orphan(tmp_path: Path, save) -> None:
     save(tmp_path / "images/a.jpg")
     for name in "ab":
         (tmp_path / f"{name}.mat").write_bytes(b"")
@@ -129,7 +110,7 @@ def test_a_bsds_file_without_an_image_is_an_orphan(tmp_path: Path) -> None:
     assert bad == [("bsds", "b", OrphanMask)]
 
 
-def test_a_broken_bsds_file_is_named(tmp_path: Path) -> None:
+def test_a_broken_bsds_file_is_named(tmp_path: Path, save) -> None:
     save(tmp_path / "images/a.jpg")
     (tmp_path / "a.mat").write_bytes(b"no matrix")
     (image,) = BsdsSet("bsds", tmp_path / "images", tmp_path)
@@ -138,7 +119,9 @@ def test_a_broken_bsds_file_is_named(tmp_path: Path) -> None:
         image.masks()
 
 
-def test_a_dataset_version_is_a_set_with_its_current_masks(tmp_path: Path) -> None:
+def test_a_dataset_version_is_a_set_with_its_current_masks(
+    tmp_path: Path, save, block, masks_of
+) -> None:
     save(tmp_path / "a.jpg")
     image_bytes = (tmp_path / "a.jpg").read_bytes()
     info = {"image_id": 1, "width": WIDTH, "height": HEIGHT, "file_name": "a.jpg"}
@@ -161,7 +144,9 @@ def test_a_dataset_version_is_a_set_with_its_current_masks(tmp_path: Path) -> No
     assert image.load().shape == (HEIGHT, WIDTH, 3)
 
 
-def test_an_image_of_another_size_than_its_record_is_told_when_it_is_loaded(tmp_path: Path) -> None:
+def test_an_image_of_another_size_than_its_record_is_told_when_it_is_loaded(
+    tmp_path: Path, save
+) -> None:
     save(tmp_path / "a.jpg")
     info = {"image_id": 1, "width": WIDTH + 1, "height": HEIGHT, "file_name": "a.jpg"}
     sample = Sample("a", (tmp_path / "a.jpg").read_bytes(), {"image": info, "annotations": []})
