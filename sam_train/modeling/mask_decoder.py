@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from sam_train.modeling.cells import unfold
 from sam_train.modeling.layers import MLP, LayerNorm2d
+from sam_train.modeling.mask_quality import MaskQuality
 
 
 class MaskDecoder(nn.Module):
@@ -48,6 +49,7 @@ class MaskDecoder(nn.Module):
             output_dim=self.num_mask_tokens,
             num_layers=iou_head_depth,
         )
+        self.mask_quality = MaskQuality(num_prompt_maps) if num_prompt_maps else None
 
     def forward(
         self,
@@ -94,10 +96,12 @@ class MaskDecoder(nn.Module):
         weights, map_weights = weights.tensor_split([dim // 8], dim=1)
         logits = self.upscale(source_tokens, details) @ weights  # (N, hw * 16, 4)
         low_res_logits = unfold_quarters(logits, *source.shape[-2:])
-        if maps.shape[1]:
+        iou_pred = self.iou_prediction_head(iou_token)
+        if self.mask_quality is not None:
             maps = unfold(unfold(maps))
             low_res_logits = low_res_logits + torch.einsum("nkhw,nkm->nmhw", maps, map_weights)
-        return low_res_logits, self.iou_prediction_head(iou_token)
+            iou_pred = iou_pred + self.mask_quality(low_res_logits, maps)
+        return low_res_logits, iou_pred
 
     def upscale(
         self, source_tokens: Float[Tensor, "N HW C"], details: Float[Tensor, "#N details h w"]
