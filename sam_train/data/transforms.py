@@ -133,20 +133,16 @@ def view_grid(
     return rows + view.top, columns.clip(max=view.width - 1) + view.left
 
 
-def view_mask(
-    rle: Rle, rows: Int[np.ndarray, " h"], columns: Int[np.ndarray, " w"], mask_size: int
-) -> Bool[np.ndarray, "s s"]:
-    """The mask on its grid, without painting it at its own size."""
-    return view_masks([rle], rows, columns, mask_size)[0]
-
-
 def view_masks(
     rles: Sequence[Rle],
     rows: Int[np.ndarray, " h"],
     columns: Int[np.ndarray, " w"],
     mask_size: int,
 ) -> Bool[np.ndarray, "N s s"]:
-    """The masks of one image on its grid: several times as fast as one by one."""
+    """The masks of one image on its grid, none painted at its own size.
+
+    Several times as fast at once as one by one.
+    """
     masks = np.zeros((len(rles), mask_size, mask_size), bool)
     return sample_rles(rles, rows, columns, out=masks)
 

@@ -17,14 +17,13 @@ from sam_train.data.transforms import (
     longest_side_size,
     view_grid,
     view_image,
-    view_mask,
     view_masks,
     whole_view,
 )
 
 
 def on_grid(mask: np.ndarray, view: View, image_size: int, mask_size: int) -> np.ndarray:
-    return view_mask(encode_mask(mask), *view_grid(view, image_size, mask_size), mask_size)
+    return view_masks([encode_mask(mask)], *view_grid(view, image_size, mask_size), mask_size)[0]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_masks_are_viewed_at_once_as_one_by_one():
     for flipped in (False, True):
         grid = view_grid(whole_view((120, 160), 64, flipped=flipped), 64, 16)
         masks = view_masks(rles, *grid, 16)
-        assert np.array_equal(masks, [view_mask(rle, *grid, 16) for rle in rles])
+        assert np.array_equal(masks, [view_masks([rle], *grid, 16)[0] for rle in rles])
     assert view_masks([], *grid, 16).shape == (0, 16, 16)
 
 
