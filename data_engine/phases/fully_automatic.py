@@ -18,30 +18,25 @@ from sam_train.modeling.sam import Sam
 class FullyAutomatic(Phase):
     """Masks of the automatic mask generator next to those that the image has (SAM, App. B).
 
-    Masks over nearly the whole image are dropped (`max_area_share`), and those that show what
-    an earlier mask of the image shows. The annotator is not asked.
+    Those that show what an earlier mask of the image shows are dropped. The annotator is not
+    asked. Beside its own counts the phase has those of the generator's filters.
     """
 
     predictor: TaskPredictor
     stamp: Stamp
     annotator: Annotator
     generator: Callable[[Sam], SamAutomaticMaskGenerator]
-    max_area_share: float = 0.95
     duplicate_iou: float = 0.7
 
     def annotate(self, task: Task) -> Annotated:
-        image_area = task.image.shape[0] * task.image.shape[1]
-        found = [
-            mask
-            for mask in self.generator(self.predictor.model).generate(task.image)
-            if 0 < mask["area"] < self.max_area_share * image_area
-        ]
+        (masks,) = self.generator(self.predictor.model).segment([task.image])
+        found = [mask for mask in masks.records("coco_rle") if mask["area"] > 0]
         found.sort(key=lambda mask: -mask["predicted_iou"])
         first_id = next_id(task.current)
         proposed = [self._annotation(mask, first_id + i) for i, mask in enumerate(found)]
         added = without_duplicates(proposed, task.current, duplicate_iou=self.duplicate_iou)
         counts = {"added": len(added), "duplicates": len(proposed) - len(added)}
-        return Annotated([*task.current, *added], counts)
+        return Annotated([*task.current, *added], {**masks.counts, **counts})
 
     def _annotation(self, mask: dict[str, Any], id: int) -> Annotation:
         points = [prompt("point", [x, y], label=1, time_s=0.0) for x, y in mask["point_coords"]]

@@ -58,6 +58,24 @@ def _crop_length(length: int, crops_per_side: int, overlap: int) -> int:
     return math.ceil((overlap * (crops_per_side - 1) + length) / crops_per_side)
 
 
+def tile_boxes(
+    size: tuple[int, int], tile_size: int, overlap: int
+) -> list[tuple[int, int, int, int]]:
+    """As few tiles of one size as cover an image of (H, W), row by row, as XYXY boxes.
+
+    They overlap by at least `overlap` pixels.
+    """
+    rows, columns = (_tile_spans(length, tile_size, overlap) for length in size)
+    return [(x0, y0, x1, y1) for (y0, y1), (x0, x1) in product(rows, columns)]
+
+
+def _tile_spans(length: int, tile_size: int, overlap: int) -> list[tuple[int, int]]:
+    count = max(1, math.ceil((length - overlap) / (tile_size - overlap)))
+    last = max(0, length - tile_size)
+    starts = [round(i * last / max(1, count - 1)) for i in range(count)]
+    return [(start, min(start + tile_size, length)) for start in starts]
+
+
 def chosen_grids(
     points_per_side: int | None,
     point_grids: list[np.ndarray] | None,

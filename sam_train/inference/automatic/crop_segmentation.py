@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ def _segment_crop(
     scores = torch.tensor([candidate.predicted_iou for candidate in candidates])
     candidates = after_box_nms(candidates, scores, settings.box_nms_thresh)
     counts["unique_in_crop"] += len(candidates)
-    return candidates, counts
+    return [replace(found, mask=found.rle(crop.image_size)) for found in candidates], counts
 
 
 def _ask(predictor: SamPredictor, points: Float[np.ndarray, "P 2"]) -> Answers:

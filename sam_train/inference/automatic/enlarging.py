@@ -77,10 +77,10 @@ def enlarged_axis(
 
 
 def bilinear_taps(length: int, new_length: int) -> Taps:
-    """Those of `F.interpolate(mode="bilinear", align_corners=False)`, in its own fp32."""
+    """Those of `F.interpolate(mode="bilinear", align_corners=False)`, in its fp32 with FMA."""
     one = np.float32(1)
     scale = np.float32(length) / np.float32(new_length)
-    at = scale * (np.arange(new_length, dtype=np.float32) + one / 2) - one / 2
+    at = (np.float64(scale) * (np.arange(new_length) + 0.5) - 0.5).astype(np.float32)
     at = np.maximum(at, 0)
     low = np.minimum(at.astype(np.int64), length - 1)
     high_weight = np.clip(at - low.astype(np.float32), 0, one)
@@ -95,9 +95,10 @@ def exact_logits(
     y: Int[Tensor, " P"],
     x: Int[Tensor, " P"],
 ) -> Float[Tensor, " P"]:
-    """Pixels (y, x) of enlarged masks, bit by bit as torch's CPU kernel (with FMA) computes them.
+    """Pixels (y, x) of enlarged masks as torch's CPU kernel for three masks at once computes them.
 
-    On other hardware the last bit may differ.
+    That is what segment_anything calls. The order of its sums decides on pixels whose logit is
+    within rounding of a threshold; on hardware without FMA, or on a GPU, the last bit may differ.
     """
     rows, columns = axes
 
@@ -112,17 +113,19 @@ def exact_logits(
 def _interpolated(
     value: Callable[[Tensor, Tensor], Tensor], rows: Taps, columns: Taps, y: Tensor, x: Tensor
 ) -> Float[Tensor, " P"]:
-    weights = columns.low_weight[x], columns.high_weight[x]
-    above, below = (
-        _lerp(value(row, columns.low[x]), value(row, columns.high[x]), *weights)
-        for row in (rows.low[y], rows.high[y])
-    )
-    return _lerp(above, below, rows.low_weight[y], rows.high_weight[y])
+    """The four neighbours of each pixel times their weights, added up from the upper right."""
+    top, bottom = (rows.low[y], rows.low_weight[y]), (rows.high[y], rows.high_weight[y])
+    left, right = (columns.low[x], columns.low_weight[x]), (columns.high[x], columns.high_weight[x])
+    total = value(top[0], right[0]) * (top[1] * right[1])
+    for row, column in ((top, left), (bottom, left), (bottom, right)):
+        weight = row[1] * column[1]
+        total = _fused(value(row[0], column[0]), weight, total)
+    return total
 
 
-def _lerp(low: Tensor, high: Tensor, low_weight: Tensor, high_weight: Tensor) -> Tensor:
-    """A rounded product, then a fused multiply and add."""
-    return (low.double() * low_weight.double() + (high * high_weight).double()).float()
+def _fused(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """a * b + c, rounded once."""
+    return (a.double() * b.double() + c.double()).float()
 
 
 def _compose(first: Taps, second: Taps) -> tuple[Int[np.ndarray, "L 4"], Float[np.ndarray, "L 4"]]:

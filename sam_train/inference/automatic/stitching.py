@@ -1,0 +1,111 @@
+"""Masks that tiles have cut, put together where two tiles overlap and agree."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pycocotools import mask as coco
+
+from sam_train.data.rle import Rle, rle_area, rle_box, sample_rles
+from sam_train.inference.automatic.candidates import Box, Candidate
+from sam_train.inference.mask_filters import touches_crop_edge
+
+# Two masks go on in each other if they overlap so much where their tiles do.
+SAME_IOU = 0.5
+
+
+def stitch(tiles: Sequence[list[Candidate]], size: tuple[int, int]) -> list[Candidate]:
+    """The masks of all tiles of an image of `size` (H, W), whole where tiles have cut them.
+
+    A mask that its tile cuts, and the mask of the next tile that it agrees with best in what
+    both tiles see, become one if they are each other's best. Of masks that are cut and find no
+    other nothing is kept, as at the edges of crops.
+    """
+    candidates = [candidate for tile in tiles for candidate in tile]
+    if not candidates:
+        return []
+    starts = np.cumsum([0, *map(len, tiles)]).tolist()
+    cut = [is_cut for tile in tiles for is_cut in _cut_by_tile(tile, size)]
+    group = list(range(len(candidates)))
+    for first, second in combinations(range(len(tiles)), 2):
+        for i, j in _continued(tiles[first], tiles[second], size):
+            a, b = starts[first] + i, starts[second] + j
+            if cut[a] or cut[b]:
+                old, new = group[b], group[a]
+                group = [new if g == old else g for g in group]
+
+    members: dict[int, list[int]] = {}
+    for index, number in enumerate(group):
+        members.setdefault(number, []).append(index)
+    whole = [indices for indices in members.values() if len(indices) > 1 or not cut[indices[0]]]
+    return [_joined([candidates[i] for i in indices], size) for indices in whole]
+
+
+def _cut_by_tile(tile: list[Candidate], size: tuple[int, int]) -> list[bool]:
+    if not tile:
+        return []
+    boxes = torch.tensor([candidate.box for candidate in tile])
+    return touches_crop_edge(boxes, tile[0].crop_box, size).tolist()
+
+
+def _continued(
+    first: list[Candidate], second: list[Candidate], size: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """Which masks of two tiles are each other's best match in what both tiles see."""
+    if not first or not second:
+        return []
+    shared = _intersection(first[0].crop_box, second[0].crop_box)
+    if shared is None:
+        return []
+    pair = first, second
+    seen = [[i for i, mask in enumerate(tile) if _intersection(mask.box, shared)] for tile in pair]
+    if not all(seen):
+        return []
+    parts = ([tile[i].rle(size) for i in which] for tile, which in zip(pair, seen, strict=True))
+    overlap = _overlap_within(*parts, box=shared)
+    matches = enumerate(overlap.argmax(1).tolist())
+    return [
+        (seen[0][i], seen[1][j])
+        for i, j in matches
+        if overlap[:, j].argmax() == i and overlap[i, j] >= SAME_IOU
+    ]
+
+
+def _intersection(a: Box, b: Box) -> Box | None:
+    """What two XYXY boxes share."""
+    x0, y0, x1, y1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def _overlap_within(a: list[Rle], b: list[Rle], *, box: Box) -> Float[np.ndarray, "A B"]:
+    """The IoU of every mask of `a` with every mask of `b` inside an XYXY box."""
+    rows, columns = np.arange(box[1], box[3]), np.arange(box[0], box[2])
+    masks, others = (
+        sample_rles(rles, rows, columns).reshape(len(rles), -1).astype(np.float32)
+        for rles in (a, b)
+    )
+    both = masks @ others.T
+    either = masks.sum(1)[:, None] + others.sum(1) - both
+    return both / np.maximum(either, 1)
+
+
+def _joined(parts: list[Candidate], size: tuple[int, int]) -> Candidate:
+    """The union of masks; its scores are the means of theirs, by area."""
+    if len(parts) == 1:
+        return parts[0]
+    merged = coco.merge([part.rle(size) for part in parts])
+    rle: Rle = {"size": list(size), "counts": merged["counts"].decode()}
+    left, top, right, bottom = rle_box(rle).astype(int).tolist()
+    areas = [part.area for part in parts]
+    crops = np.array([part.crop_box for part in parts])
+    return Candidate(
+        mask=rle,
+        area=rle_area(rle),
+        box=(left, top, right - 1, bottom - 1),
+        predicted_iou=float(np.average([part.predicted_iou for part in parts], weights=areas)),
+        stability_score=float(np.average([part.stability_score for part in parts], weights=areas)),
+        points=tuple(point for part in parts for point in part.points),
+        crop_box=(*crops[:, :2].min(0).tolist(), *crops[:, 2:].max(0).tolist()),
+    )

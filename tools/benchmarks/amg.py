@@ -1,0 +1,54 @@
+"""Automatic masks of a 1500 x 2250 image by ViT-B from the pixels on, 16 x 16 points.
+
+Both networks hold the same random weights and run in full; what clicks are answered with is drawn
+(`drawn_answers`). Equal means the same records. The peer is segment-anything.
+"""
+
+from typing import Any
+
+import segment_anything
+from torch import nn
+
+from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
+from sam_train.modeling.build import build_sam_vit
+from sam_train.modeling.weights import official_state_dict
+from tools.benchmarks.comparison import Comparison
+from tools.benchmarks.drawn_answers import DrawnAnswers, HeardPrompts
+from tools.benchmarks.drawn_photo import draw_photo
+
+MASKS = 110
+
+
+def compare() -> list[Comparison]:
+    """Against segment-anything with the same weights."""
+    image, masks = draw_photo(MASKS)
+    sam = build_sam_vit("vit_b").eval()
+    peer = segment_anything.sam_model_registry["vit_b"]().eval()
+    peer.load_state_dict(official_state_dict(sam))
+    for model in (sam, peer):
+        answer_with(model, masks)
+    settings: dict[str, Any] = {
+        "points_per_side": 16,
+        "points_per_batch": 16,
+        "output_mode": "coco_rle",
+    }
+    ours = SamAutomaticMaskGenerator(sam, **settings)
+    official = segment_anything.SamAutomaticMaskGenerator(peer, **settings)
+
+    def of_ours() -> list[dict]:
+        return ours.generate(image)
+
+    def of_segment_anything() -> list[dict]:
+        return official.generate(image)
+
+    return [
+        Comparison("amg", "segment-anything, ViT-B", of_ours, of_segment_anything,
+                   equal=of_ours() == of_segment_anything(), n=1, target=3.0)
+    ]  # fmt: skip
+
+
+def answer_with(model: nn.Module, masks: list) -> None:
+    """Lets the networks run, and answers with the masks."""
+    prompts = HeardPrompts(model.prompt_encoder)
+    model.mask_decoder = DrawnAnswers(masks, prompts, model.mask_decoder)
+    model.prompt_encoder = prompts
