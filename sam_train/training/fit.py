@@ -13,7 +13,7 @@ from sam_train.modeling.checkpoint import save_model
 from sam_train.modeling.sam import Sam
 from sam_train.training.adaptation import Adaptation
 from sam_train.training.safety.checkpoints import Checkpoints, newest_checkpoint
-from sam_train.training.safety.failures import FailureNote, check_launch, one_failure
+from sam_train.training.safety.failures import check_launch, one_sentence_of_ranks
 from sam_train.training.sam_module import SamModule
 from sam_train.training.scale.acceleration import Acceleration
 from sam_train.training.scale.sharding import whole_model
@@ -75,7 +75,7 @@ class Fit:
         trainer = self.trainer(
             default_root_dir=output_dir,
             max_steps=max_steps,
-            callbacks=[*self.callbacks.values(), self.checkpoints, FailureNote()],
+            callbacks=[*self.callbacks.values(), self.checkpoints],
             logger=[build(save_dir=output_dir) for build in self.loggers.values()],
         )
         self._run(trainer, self.module(sam), data, last)
@@ -93,7 +93,7 @@ class Fit:
     ) -> None:
         """Trains until the end, or raises: SystemExit where the run was asked to stop."""
         check_launch(trainer)
-        with self.checkpoints.stop.caught(), one_failure(Path(trainer.default_root_dir)):
+        with self.checkpoints.stop.caught(), one_sentence_of_ranks():
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt

@@ -188,7 +188,7 @@ def test_an_image_with_300_masks_is_trained_on_the_memory_of_one_with_30(
     few, many = (peak_of_saved_tensors(module, make_batch(count)) for count in (30, 300))
     all_at_once = peak_of_saved_tensors(make_module(rounds), make_batch(30))
     assert many <= 1.02 * few
-    assert all_at_once > 2 * few  # the measure sees the objects
+    assert all_at_once > 1.2 * few  # the measure sees the objects
 
 
 def test_a_lone_box_is_answered_by_three_masks_or_by_one(

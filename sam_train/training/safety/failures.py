@@ -1,46 +1,27 @@
 """A run of several ranks that fails says in one sentence which rank failed, and why."""
 
 import os
-import traceback
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pydoc import locate
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch.distributed import DistError
-from torch.multiprocessing.spawn import ProcessException
+from torch.multiprocessing.spawn import ProcessException, ProcessRaisedException
 
-NOTE = "failure.txt"
 # What a rank meets that waits for another one which is gone.
 LOST = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Timed out")
 
 
-class FailureNote(Callback):
-    """Leaves the sentence of the rank that failed first where the others can read it."""
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        # The process that forked the ranks meets a ProcessException: their own words count.
-        told_elsewhere = (KeyboardInterrupt, SystemExit, ProcessException)
-        if isinstance(exception, told_elsewhere) or lost_another(exception):
-            return
-        sentence = f"{type(exception).__name__}: {exception}"
-        if isinstance(exception, ValueError | OSError):
-            sentence = str(exception)
-        elif trainer.world_size > 1:
-            traceback.print_exception(exception)
-        note = Path(trainer.default_root_dir) / NOTE
-        where = f"rank {trainer.global_rank} failed after step {trainer.global_step}"
-        note.write_text(f"{where}: {sentence.splitlines()[0]}")
-
-
 @contextmanager
-def one_failure(output_dir: Path) -> Iterator[None]:
-    """Turns what the ranks of a failed run meet into the sentence of the one that failed."""
-    note = output_dir / NOTE
-    note.unlink(missing_ok=True)
+def one_sentence_of_ranks() -> Iterator[None]:
+    """Turns what the ranks of a failed run meet into a sentence; errors of the program stay.
+
+    Ranks that are processes of their own each end with their own error. Those that this process
+    forked are reported by the trace of the first that failed.
+    """
     try:
         yield
     except (ProcessException, RuntimeError) as error:
@@ -49,21 +30,36 @@ def one_failure(output_dir: Path) -> Iterator[None]:
                 f"the port at which the ranks meet is in use ({os.environ.get('MASTER_PORT')}): "
                 f"set MASTER_PORT to a free one"
             ) from error
-        if note.exists():
-            raise ValueError(note.read_text()) from error
-        if lost_another(error) or isinstance(error, ProcessException):
+        if lost_another(error):
             raise OSError(
                 f"a rank is gone or did not answer in time ({str(error).strip().splitlines()[-1]}"
                 f"): give the command again to go on from the last checkpoint"
             ) from error
+        if sentence := sentence_of(error):
+            raise ValueError(sentence) from error
         raise
 
 
 def lost_another(error: BaseException) -> bool:
-    """Whether an error only says that another rank is gone."""
-    return isinstance(error, DistError) or (
-        isinstance(error, RuntimeError) and any(sign in str(error) for sign in LOST)
-    )
+    """Whether an error only says that another rank is gone, or that one died without a word."""
+    if isinstance(error, DistError):
+        return True
+    if isinstance(error, ProcessException) and not isinstance(error, ProcessRaisedException):
+        return True
+    last_line = (str(error).strip().splitlines() or [""])[-1]
+    return any(sign in last_line for sign in LOST)
+
+
+def sentence_of(error: BaseException) -> str | None:
+    """What a forked rank said, if it is something that the user can mend."""
+    if not isinstance(error, ProcessRaisedException):
+        return None
+    for name, sentence in reversed(re.findall(r"^([\w.]+): (.+)$", str(error), re.MULTILINE)):
+        kind = locate(name)
+        if isinstance(kind, type) and issubclass(kind, BaseException):
+            is_told = issubclass(kind, ValueError | OSError)
+            return f"rank {error.error_index} failed: {sentence}" if is_told else None
+    return None
 
 
 def check_launch(trainer: Trainer) -> None:

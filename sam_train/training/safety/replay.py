@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 
 from sam_train.data.stream.collate import Batch
 from sam_train.data.stream.datamodule import SamDataModule
@@ -56,8 +57,7 @@ def replay(file: Path, module: SamModule, data: SamDataModule, *, precision: str
         file.with_name(given["weights"]), map_location=module.device, weights_only=True
     )
     module.load_state_dict(state["state_dict"])
-    batch = batch_of(given, data)
-    batch = {n: v.to(module.device) if torch.is_tensor(v) else v for n, v in batch.items()}
+    batch: Batch = move_data_to_device(batch_of(given, data), module.device)
     torch.manual_seed(step_seed(module.seed, given["step"], given["rank"]))
     is_mixed = precision.endswith("-mixed")
     dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float16

@@ -1,5 +1,6 @@
 """IoU after clicks on images that are not trained on, in the frame of the training."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -17,6 +18,8 @@ from sam_train.interaction.sampling import error_centre, mask_centre, to_input_f
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import mask_iou
 from sam_train.training.scale.ranks import sum_over_ranks
+
+logger = logging.getLogger(__name__)
 
 Sums = dict[str, float]
 
@@ -44,13 +47,25 @@ class ClickValidation(Callback):
         self.max_masks = max_masks  # per image
         self.clicks = tuple(clicks)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tells where the run begins."""
+        if trainer.global_step == 0:
+            self._tell(trainer, self.validate(trainer, pl_module))
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step % self.every_n_steps == 0:
-            for name, value in self.validate(trainer, pl_module).items():
+            values = self.validate(trainer, pl_module)
+            self._tell(trainer, values)
+            for name, value in values.items():
                 shown = name.startswith("iou_at")
                 pl_module.log(f"val/{name}", value, prog_bar=shown, rank_zero_only=True)
+
+    def _tell(self, trainer: Trainer, values: Sums) -> None:
+        ious = ", ".join(f"{values[f'iou_at_{count}']:.3f} at {count}" for count in self.clicks)
+        if trainer.is_global_zero:
+            logger.info(f"step {trainer.global_step}: IoU {ious} clicks on held-out images")
 
     def validate(self, trainer: Trainer, pl_module: LightningModule) -> Sums:
         """Means over the masks that all ranks have seen."""

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from lightning import Callback, Trainer
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from sam_train.modeling.sam import Sam
-from sam_train.training.safety.failures import check_launch, lost_another, one_failure
+from sam_train.training.safety.failures import check_launch, one_sentence_of_ranks
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints
 
@@ -33,12 +34,9 @@ class Death(Callback):
             os._exit(9)
 
 
-@pytest.mark.parametrize("error", [OSError("the disk is gone"), AttributeError("the disk is gone")])
-def test_a_rank_that_fails_ends_the_run_with_its_sentence(
-    train: Train, tmp_path: Path, error: BaseException
-) -> None:
-    with pytest.raises(ValueError, match="^rank 1 failed after step 3: .*the disk is gone$"):
-        train(tmp_path, Failure(error), ranks=2)
+def test_a_rank_that_fails_ends_the_run_with_its_sentence(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="^rank 1 failed: the disk is gone$"):
+        train(tmp_path, Failure(OSError("the disk is gone")), ranks=2)
 
 
 def test_a_rank_that_dies_ends_the_run(train: Train, tmp_path: Path) -> None:
@@ -46,16 +44,34 @@ def test_a_rank_that_dies_ends_the_run(train: Train, tmp_path: Path) -> None:
         train(tmp_path, Death(), ranks=2)
 
 
-def test_a_port_in_use_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTER_PORT", "29500")
-    with pytest.raises(OSError, match=r"in use \(29500\): set MASTER_PORT"), one_failure(tmp_path):
+    with pytest.raises(OSError, match=r"in use \(29500\): set MASTER"), one_sentence_of_ranks():
         raise RuntimeError("The server socket has failed to listen (errno: 98, EADDRINUSE)")
 
 
-def test_errors_of_the_program_keep_their_own_message(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="shapes"), one_failure(tmp_path):
-        raise RuntimeError("shapes differ")
-    assert not lost_another(RuntimeError("shapes differ"))
+@pytest.mark.parametrize(
+    ("last_line", "expected"),
+    [
+        ("OSError: no room", "^rank 1 failed: no room$"),
+        ("sam_train.data.stream.pipeline.UselessData: no masks", "^rank 1 failed: no masks$"),
+        ("RuntimeError: [gloo/pair.cc] Connection closed by peer", "^a rank is gone"),
+    ],
+)
+def test_the_trace_of_a_forked_rank_becomes_a_sentence(last_line: str, expected: str) -> None:
+    trace = f"-- Process 1 terminated:\nTraceback:\n  File a.py, line 3\n{last_line}\n"
+    with pytest.raises((ValueError, OSError), match=expected), one_sentence_of_ranks():
+        raise ProcessRaisedException(trace, 1, 4711)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("shapes differ"), ProcessRaisedException("a\nAttributeError: no x\n", 1, 4711)],
+)
+def test_errors_of_the_program_keep_their_trace(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, one_sentence_of_ranks():
+        raise error
+    assert raised.value is error
 
 
 def test_a_node_that_does_not_know_the_others_does_not_wait_for_them(
