@@ -20,6 +20,9 @@ BENCHMARKS = (
     "error_points",
     "error_centre",
     "mask_loss",
+    "amg_post",
+    "small_regions",
+    "amg",
 )
 
 
