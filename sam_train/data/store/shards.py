@@ -17,6 +17,7 @@ from sam_train.data.store.shard_index import (
     IndexRows,
     MissingPartner,
     ShardIndex,
+    current_masks,
     ensure_index,
     index_path,
     save_index,
@@ -220,6 +221,11 @@ class IndexedShard:
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
+
+    def mask_counts(self) -> dict[str, int]:
+        """The current number of masks of every image, from the indexes alone."""
+        masks = current_masks(self._index, self._layer_index)
+        return {key: masks[key] for key in self.keys}
 
     def __getitem__(self, key: str) -> Sample:
         return Sample(key, self.image_bytes(key), self.record(key))

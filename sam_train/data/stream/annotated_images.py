@@ -1,7 +1,6 @@
 """The images of a shard that have masks, by number."""
 
 from sam_train.data.records import Sample
-from sam_train.data.store.shard_index import current_masks, ensure_index
 from sam_train.data.store.shards import IndexedShard
 from sam_train.data.store.tar_members import OnBad
 from sam_train.data.stream.mixture import ShardFiles
@@ -11,10 +10,10 @@ class AnnotatedImages:
     """Holds where they lie; their bytes stay in the tar. What is bad in it goes to `on_bad`."""
 
     def __init__(self, shard: ShardFiles, on_bad: OnBad) -> None:
-        tars = [tar for tar in (shard.images, shard.annotations) if tar is not None]
-        masks = current_masks(*(ensure_index(tar, on_bad) for tar in tars))
-        self._samples = IndexedShard(*tars, skip=shard.excluded, on_bad=on_bad)
-        self.keys = [key for key in self._samples.keys if masks[key]]
+        self._samples = IndexedShard(
+            shard.images, shard.annotations, skip=shard.excluded, on_bad=on_bad
+        )
+        self.keys = [key for key, masks in self._samples.mask_counts().items() if masks]
 
     def __len__(self) -> int:
         return len(self.keys)

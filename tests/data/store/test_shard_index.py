@@ -133,6 +133,7 @@ def test_samples_are_read_by_key_with_the_masks_of_the_layer(tmp_path):
     write_annotations(tmp_path / "layer.tar", [("sa_1", record(4))])
     shard = IndexedShard(tmp_path / "a.tar", tmp_path / "layer.tar", skip=["sa_2"])
     assert shard.keys == ["sa_0", "sa_1"] and len(shard) == 2 and "sa_2" not in shard
+    assert shard.mask_counts() == {"sa_0": 1, "sa_1": 4}
     streamed = read_shard(tmp_path / "a.tar", tmp_path / "layer.tar", skip=["sa_2"])
     assert [shard[key] for key in shard.keys] == list(streamed)
     for read in (shard.__getitem__, shard.record, shard.image_bytes):
