@@ -17,7 +17,7 @@ from sam_train.data.store.manifest import Dataset, Manifest
 from sam_train.data.stream.bad_samples import BadSampleLog
 from sam_train.evaluation.figures import bars, click_counts, iou_curves
 from sam_train.evaluation.overlays import overlay_instances, thumbnail
-from sam_train.evaluation.report import jpeg_uri, machine, render_page, with_pictures
+from sam_train.evaluation.page import jpeg_uri, machine, render_page, with_pictures
 
 ROUND_KEYS = (
     "phase", "round", "images", "masks", "masks_per_image", "seconds_per_mask", "clicks_per_mask",

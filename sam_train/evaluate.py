@@ -1,18 +1,26 @@
-"""Entry point: plays the masks of a suite with simulated clicks and writes a report.
+"""Entry point: evaluates a model on the sets and protocols of a suite, and writes a report.
 
 python -m sam_train.evaluate checkpoint=MODEL.safetensors suite=scenes
 """
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import one_sentence_errors
+
+if TYPE_CHECKING:
+    from sam_train.data.sets.image_sets import ImageSet
+    from sam_train.evaluation.run import Task
+
+TASK_KEYS = ("sets", "settings", "max_masks", "max_masks_per_image", "max_images")
+TYPES = {"workers": int, "threads": int | None, "examples": int, "wandb_project": str | None}
 
 
 @hydra.main(config_path="../configs", config_name="evaluate", version_base="1.3")
@@ -22,53 +30,141 @@ def main(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Evaluates the checkpoint on every set of the suite, prints the table, writes the report."""
+    """Evaluates what is not yet evaluated, prints the tables, writes the report."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{missing[0]} is not given; add {missing[0]}=...")
-    checkpoint = checkpoint_file(cfg)
+    checkpoint_sha256 = checkpoint_hash(cfg)
     # Imported here: a missing checkpoint is told before torch is loaded.
-    from sam_train.config_types import check_types
-    from sam_train.data.store.durable import file_sha256
+    from sam_train.config_types import check_types, check_values
     from sam_train.evaluation.report import summary_lines
-    from sam_train.evaluation.suite import evaluate_suite, load_sam
+    from sam_train.evaluation.suite import evaluate_tasks
+    from sam_train.threads import set_threads
 
-    check_types(OmegaConf.to_container(cfg, resolve=True))
-    image_sets = list(instantiate(cfg.suite.sets))
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(values, TYPES)
+    check_types(values)
+    set_threads(cfg.threads)
+    image_sets, missing_sets = known_sets(cfg)
     output_dir = Path(cfg.output_dir)
-    report = evaluate_suite(
-        load_sam(checkpoint, model=cfg.model, device=cfg.device),
-        image_sets,
-        protocol=click_protocol(cfg),
+    report = evaluate_tasks(
+        partial(instantiate, values["segmenter"]),
+        suite_tasks(cfg, image_sets),
         output_dir=output_dir,
         examples=cfg.examples,
         origin={
-            "checkpoint": str(checkpoint),
-            "checkpoint_sha256": file_sha256(checkpoint),
+            "checkpoint": cfg.checkpoint,
+            "checkpoint_sha256": checkpoint_sha256,
+            "segmenter": {k: v for k, v in values["segmenter"].items() if k != "device"},
             "command": shlex.join(["python", "-m", "sam_train.evaluate", *sys.argv[1:]]),
+            "missing_sets": missing_sets,
         },
+        workers=cfg.workers,
+        against=None if cfg.against is None else Path(cfg.against),
     )
     print(summary_lines(report))
+    if cfg.wandb_project is not None:
+        log_to_wandb(report, output_dir, cfg.wandb_project)
     print(f"report: {output_dir / 'report.html'}")
 
 
-def checkpoint_file(cfg: DictConfig) -> Path:
-    """The file to evaluate; says what is wrong with it before anything is loaded."""
+def checkpoint_hash(cfg: DictConfig) -> str | None:
+    """The sha256 of the checkpoint, where the model has one."""
+    if cfg.checkpoint is None and "checkpoint" in cfg.segmenter:
+        raise ValueError("checkpoint is not given; add checkpoint=FILE")
+    if cfg.checkpoint is None:
+        return None
     path = Path(cfg.checkpoint)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint file {path}; check checkpoint=PATH")
-    if path.suffix != ".safetensors" and cfg.model is None:
-        raise ValueError(f"{path} does not say what it is; add model=vit_b, vit_l or vit_h")
-    return path
+    from sam_train.data.store.durable import file_sha256
+
+    return file_sha256(path)
 
 
-def click_protocol(cfg: DictConfig) -> dict[str, Any]:
-    """The numbers of the protocol; the disc's radius is measured if a dataset is named."""
-    from sam_train.evaluation.floors import training_radius
+def known_sets(cfg: DictConfig) -> tuple[dict[str, "ImageSet"], list[str]]:
+    """The sets of the suite's tasks, and the names of those that are not there."""
+    if cfg.missing_sets not in ("stop", "skip"):
+        raise ValueError(f"missing_sets is {cfg.missing_sets!r}, but must be stop or skip")
+    found, missing = {}, []
+    for name in wanted_sets(cfg):
+        try:
+            found[name] = instantiate(cfg.suite.sets[name], _convert_="all")
+        except hydra.errors.InstantiationException as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            if cfg.missing_sets == "stop":
+                raise FileNotFoundError(
+                    f"{error.__cause__}; or go on without it: missing_sets=skip"
+                ) from error
+            print(f"left out: {error.__cause__}")
+            missing.append(name)
+    return found, missing
 
-    protocol: Any = OmegaConf.to_container(cfg.protocol, resolve=True)
-    if cfg.radius_from is not None:
-        protocol["disc_radius"] = training_radius(Path(cfg.radius_from))
-    return protocol
+
+def wanted_sets(cfg: DictConfig) -> list[str]:
+    """The names of the sets that a task asks for, in the order of the suite."""
+    wanted = {name for task in wanted_tasks(cfg).values() for name in task_sets(cfg, task)}
+    if unknown := wanted - cfg.suite.sets.keys():
+        raise ValueError(f"the suite has no set {min(unknown)}, only {', '.join(cfg.suite.sets)}")
+    return [name for name in cfg.suite.sets if name in wanted]
+
+
+def wanted_tasks(cfg: DictConfig) -> dict[str, dict[str, Any]]:
+    """For each protocol what it is run on: as the suite says, or one protocol on all its sets."""
+    if cfg.get("protocol") is not None:
+        return {cfg.protocol.name: {"sets": "all"}}
+    tasks: Any = OmegaConf.to_container(cfg.suite.tasks, resolve=True)
+    if unknown := tasks.keys() - cfg.protocols.keys():
+        raise ValueError(f"there is no protocol {min(unknown)}, only {', '.join(cfg.protocols)}")
+    for name, task in tasks.items():
+        if unknown := task.keys() - set(TASK_KEYS):
+            raise ValueError(f"suite.tasks.{name} has no {min(unknown)}, only {', '.join(TASK_KEYS)}")
+    return tasks
+
+
+def task_sets(cfg: DictConfig, task: dict[str, Any]) -> list[str]:
+    """The sets that one protocol is for."""
+    return list(cfg.suite.sets) if task["sets"] == "all" else list(task["sets"])
+
+
+def suite_tasks(cfg: DictConfig, image_sets: dict[str, "ImageSet"]) -> list["Task"]:
+    """Every set under every protocol that the suite has for it."""
+    from sam_train.evaluation.measures.floors import training_radius
+    from sam_train.evaluation.run import Task
+    from sam_train.evaluation.sets.sampling import Sampling
+
+    tasks = []
+    for name, task in wanted_tasks(cfg).items():
+        sampling = Sampling(**{k: v for k, v in task.items() if k not in ("sets", "settings")})
+        config = cfg.protocols[name] if cfg.get("protocol") is None else cfg.protocol
+        settings = dict(task.get("settings", {}))
+        if cfg.radius_from is not None and "disc_radius" in config:
+            settings["disc_radius"] = training_radius(Path(cfg.radius_from))
+        protocol = instantiate(config, **settings, _convert_="all")
+        found = [image_sets[key] for key in task_sets(cfg, task) if key in image_sets]
+        tasks += [Task(protocol, image_set, sampling) for image_set in found]
+    return tasks
+
+
+def log_to_wandb(report: dict[str, Any], output_dir: Path, project: str) -> None:
+    """Every number of every table as PROTOCOL/SET/NAME."""
+    import wandb
+
+    numbers = {
+        f"{protocol}/{name}/{key}": value
+        for protocol, table in report["protocols"].items()
+        for name, row in {**table["sets"], "mean": table["mean"]}.items()
+        for key, value in row.items()
+        if isinstance(value, int | float)
+    }
+    online = wandb.api.api_key is not None
+    with wandb.init(
+        project=project,
+        dir=output_dir,
+        mode="online" if online else "offline",
+        job_type="evaluate",
+    ) as run:
+        run.log(numbers)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sam_train.evaluation.measures.calibration import Bin
+
 # Text stays text (small, selectable); equal data gives equal bytes.
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -42,9 +44,9 @@ def iou_curves(series: Mapping[str, Mapping[str, Any]]) -> Markup:
     places = {f"iou_at_{count}": float(i) for i, count in enumerate(clicks)}
     places["iou_box"] = len(clicks) + 0.25
 
-    figure, axes = _figure(9.6, 3.6)
+    figure, axes = new_figure(9.6, 3.6)
     for index, (name, summary) in enumerate(series.items()):
-        _plot_summary(axes, name, summary, places, colour=_shade(index, len(series)))
+        _plot_summary(axes, name, summary, places, colour=shade(index, len(series)))
     for floor, (bounded, side) in FLOORS.items():
         if floor in last and bounded in places:
             _plot_floor(axes, floor, last[floor], places[bounded], side=side)
@@ -54,12 +56,46 @@ def iou_curves(series: Mapping[str, Mapping[str, Any]]) -> Markup:
     axes.set_ylim(0, 1)
     axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    return _svg(figure)
+    return svg(figure)
+
+
+def line_curves(series: Mapping[str, Sequence[float]], x_label: str, y_label: str) -> Markup:
+    """A value against 1, 2, 3, ..., a line per name, the last one in colour."""
+    figure, axes = new_figure(6.4, 3.2)
+    for index, (name, values) in enumerate(series.items()):
+        places = range(1, len(values) + 1)
+        axes.plot(places, values, color=shade(index, len(series)), label=name)
+    axes.set_ylim(0, 1)
+    return _labelled(figure, axes, x_label, y_label)
+
+
+def recall_precision(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Markup:
+    """Precision against recall, a line per name, the last one in colour."""
+    figure, axes = new_figure(4.4, 3.2)
+    for index, (name, (recall, precision)) in enumerate(curves.items()):
+        axes.plot(recall, precision, color=shade(index, len(curves)), label=name)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    return _labelled(figure, axes, "recall", "precision")
+
+
+def reliability(bins: Sequence[Bin]) -> Markup:
+    """The true IoU of the masks of each bin of predicted IoU; the diagonal would be perfect."""
+    figure, axes = new_figure(4.4, 3.2)
+    axes.plot([0, 1], [0, 1], color="#c3cad2", linewidth=1)
+    largest = max(b.masks for b in bins)
+    sizes = [12 + 120 * b.masks / largest for b in bins]
+    axes.plot([b.predicted for b in bins], [b.true for b in bins], color=ACCENT, linewidth=1)
+    axes.scatter([b.predicted for b in bins], [b.true for b in bins], s=sizes, color=ACCENT,
+                 label="size: number of masks")  # fmt: skip
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    return _labelled(figure, axes, "predicted IoU", "true IoU")
 
 
 def bars(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
     """One bar per label, its value written at its end."""
-    figure, axes = _figure(3.5, 0.55 + 0.34 * len(labels))
+    figure, axes = new_figure(3.5, 0.55 + 0.34 * len(labels))
     places = list(range(len(labels)))[::-1]
     drawn = axes.barh(places, values, color=ACCENT, height=0.62)
     axes.bar_label(drawn, [f"{value:.1f}" for value in values], padding=3, color=INK)
@@ -69,13 +105,21 @@ def bars(title: str, labels: Sequence[str], values: Sequence[float]) -> Markup:
     axes.tick_params(axis="y", length=0)
     axes.spines["bottom"].set_visible(False)
     axes.set_title(title, loc="left", fontsize=10, color=INK)
-    return _svg(figure)
+    return svg(figure)
 
 
 def click_counts(summary: Mapping[str, Any]) -> list[int]:
     """The click counts that a summary holds an IoU for, ascending."""
     prefix = "iou_at_"
     return sorted(int(name.removeprefix(prefix)) for name in summary if name.startswith(prefix))
+
+
+def _labelled(figure: Figure, axes: Axes, x_label: str, y_label: str) -> Markup:
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(axis="y", color="#e6e9ed", linewidth=0.8)
+    axes.legend(frameon=False, fontsize=8)
+    return svg(figure)
 
 
 def _plot_summary(
@@ -99,7 +143,7 @@ def _plot_floor(axes: Axes, name: str, value: float, place: float, *, side: str)
     axes.annotate(name, (place + shift, value), color=FLOOR, fontsize=8, va="center", ha=align)
 
 
-def _shade(index: int, count: int) -> tuple[float, float, float]:
+def shade(index: int, count: int) -> tuple[float, float, float]:
     """Greys that darken from the first to the one before last; the last in the accent."""
     if index == count - 1:
         return matplotlib.colors.to_rgb(ACCENT)
@@ -107,13 +151,13 @@ def _shade(index: int, count: int) -> tuple[float, float, float]:
     return grey, grey, grey
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     with matplotlib.rc_context(STYLE):
         figure = Figure((width, height), layout="constrained")
         return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure) -> Markup:
+def svg(figure: Figure) -> Markup:
     text = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})

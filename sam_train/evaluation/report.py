@@ -1,117 +1,91 @@
-"""What an evaluation leaves: report.json, masks.csv, and one HTML page that stands alone."""
+"""What an evaluation leaves: report.json, and one HTML page that stands alone."""
 
-import base64
-import csv
-import io
 import json
-import os
-import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from sam_train.data.sets.image_sets import ImageSet
 from sam_train.data.store.durable import durable_file
-from sam_train.evaluation.figures import click_counts, iou_curves
-from sam_train.evaluation.metrics import Row
+from sam_train.evaluation.measures.summary import Row
+from sam_train.evaluation.page import machine, render_page, with_pictures
+from sam_train.evaluation.pictures import RowPainter, click_examples
+from sam_train.evaluation.sections import compare_with, protocol_sections, table_columns
 
 
-def write_report(output_dir: Path, report: dict, rows: Sequence[Row]) -> None:
-    """Writes the three files. The pictures of `report["examples"]` lie in `output_dir/examples`.
+def write_report(
+    output_dir: Path,
+    report: Mapping[str, Any],
+    rows: Mapping[str, Sequence[Row]],
+    image_sets: Mapping[str, ImageSet],
+    *,
+    examples: int,
+    against: Path | None = None,
+) -> dict[str, Any]:
+    """Writes report.json and report.html from the rows of every protocol, and returns the json.
 
-    `report` is a summary with `protocol, checkpoint, checkpoint_sha256, command, seconds,
-    bad_images, examples`; it becomes report.json.
+    `report` holds what `evaluate_tasks` found; pictures of examples and of the worst masks are
+    drawn from the rows. The model is not needed. `against` is the folder of another evaluation,
+    whose masks are compared with these one by one.
     """
-    with durable_file(output_dir / "masks.csv") as file:
-        file.write(rows_csv(rows).encode())
+    painter = RowPainter(image_sets, output_dir / "examples")
+    drawn = click_examples(rows.get("clicks", ()), painter, examples)
+    comparison = compare_with(against, rows, painter) if against else None
+    report = {**report, "examples": drawn, "comparison": comparison}
     with durable_file(output_dir / "report.json") as file:
         file.write(json.dumps(report, indent=1).encode())
     page = render_page(
         "evaluation.html.j2",
-        report=report | {"examples": with_pictures(report["examples"], output_dir / "examples")},
-        clicks=click_counts(report["mean"]),
-        curves=iou_curves(report["sets"] | {"mean of the sets": report["mean"]}),
-        facts={
-            "checkpoint": report["checkpoint"],
-            "sha256": report["checkpoint_sha256"],
-            **report["protocol"],
-            "images left out": report["bad_images"],
-            "machine": machine(),
-            "seconds": round(report["seconds"], 1),
-        },
+        report=report | {"examples": with_pictures(drawn, painter.folder)},
+        sections=protocol_sections(report["protocols"], rows, painter),
+        facts=origin_facts(report),
     )
     with durable_file(output_dir / "report.html") as file:
         file.write(page.encode())
+    return report
 
 
-def rows_csv(rows: Sequence[Row]) -> str:
-    """One line per mask."""
-    text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return text.getvalue()
+def origin_facts(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader needs to get the same numbers."""
+    speed = report["masks_per_second"]
+    return {
+        "checkpoint": report["checkpoint"],
+        "sha256": report["checkpoint_sha256"],
+        "segmenter": report.get("segmenter"),
+        "dataset version": report.get("dataset_version"),
+        "images and masks left out": report["bad_images"],
+        "sets left out": ", ".join(report.get("missing_sets", ())) or None,
+        "other counts": "; ".join(report["other_counts"]) or None,
+        "machine": machine(),
+        "seconds": round(report["seconds"], 1),
+        "masks per second": None if speed is None else round(speed, 1),
+    }
 
 
-def summary_lines(summary: dict) -> str:
-    """The table for the terminal: a line per set and their mean."""
-    counts = click_counts(summary["mean"])
-    names = [f"iou_at_{count}" for count in counts] + ["oracle_at_1", "iou_box"]
-    names += ["disc", "box", "ellipse", "empty_at_1"]
-    heads = [f"IoU@{count}" for count in counts] + ["best3@1", "box"]
-    heads += ["[disc]", "[box]", "[ellipse]", "empty@1"]
+def summary_lines(report: Mapping[str, Any]) -> str:
+    """The tables for the terminal: for each protocol a line per set and their mean."""
+    tables = [
+        line
+        for name, found in report["protocols"].items()
+        for line in (f"[{name}]", *table_lines(found))
+    ]
+    left_out = report["bad_images"]
+    said = [f"{left_out} images or masks were left out, see bad_samples.jsonl"] if left_out else []
+    return "\n".join([*tables, *said, *report["other_counts"]])
+
+
+def table_lines(summary: Mapping[str, Any]) -> list[str]:
+    """One protocol's table: a line per set and their mean."""
+    names = table_columns(summary)
     sets = [*summary["sets"].items(), ("mean", summary["mean"])]
     width = max(len(name) for name, _ in sets)
-
-    lines = [f"{'set':{width}} {'masks':>6} " + " ".join(f"{head:>9}" for head in heads)]
+    widths = [max(8, len(name)) for name in names]
+    heads = " ".join(f"{name:>{size}}" for name, size in zip(names, widths, strict=True))
+    lines = [f"{'set':{width}} {'masks':>6} {heads}"]
     for name, row in sets:
-        cells = " ".join(f"{row[key]:9.3f}" if key in row else f"{'-':>9}" for key in names)
+        cells = " ".join(
+            f"{row[key]:{size}.3f}" if key in row else f"{'-':>{size}}"
+            for key, size in zip(names, widths, strict=True)
+        )
         lines.append(f"{name:{width}} {row['masks']:6d} {cells}")
-    return "\n".join([*lines, "[in brackets: floors that do not look at the image]"])
-
-
-def render_page(template: str, *, folder: Path | None = None, **content: object) -> str:
-    """Fills a template of this folder, or of `folder`, which may build on those here."""
-    folders = [path for path in (folder, Path(__file__).parent) if path is not None]
-    environment = Environment(
-        loader=FileSystemLoader(folders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**content)
-
-
-def with_pictures(examples: Sequence[dict], folder: Path) -> list[dict]:
-    """The examples of `click_examples` with every file name replaced by its picture."""
-    return [
-        example
-        | {
-            "truth": picture_uri(folder / example["truth"]),
-            "predictions": [
-                prediction | {"file": picture_uri(folder / prediction["file"])}
-                for prediction in example["predictions"]
-            ],
-        }
-        for example in examples
-    ]
-
-
-def picture_uri(path: Path) -> str:
-    """A JPEG file as text that stands in the page itself."""
-    return jpeg_uri(path.read_bytes())
-
-
-def jpeg_uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
-
-
-def machine() -> str:
-    """The processor, the accelerator if there is one, and the versions that matter."""
-    devices = [f"{os.cpu_count()} CPU cores ({platform.machine()})"]
-    if torch.cuda.is_available():
-        devices.append(torch.cuda.get_device_name())
-    return f"{', '.join(devices)}; Python {platform.python_version()}, torch {torch.__version__}"
+    return lines

@@ -1,66 +1,109 @@
-"""The evaluation of one model on all sets of a suite, up to its report."""
+"""The evaluation of one model on all tasks of a suite, up to its report."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sam_train.data.sets.image_sets import ImageSet
-from sam_train.data.stream.bad_samples import BadSampleLog
-from sam_train.evaluation.clicks import evaluate_clicks
-from sam_train.evaluation.examples import click_examples
-from sam_train.evaluation.metrics import summarise
+from sam_train.evaluation.measures.intervals import mean_interval
+from sam_train.evaluation.measures.summary import Row, summarise
+from sam_train.evaluation.models.sam import SamSegmenter
+from sam_train.evaluation.models.segmenter import Segmenter
+from sam_train.evaluation.protocols.clicks import ClickProtocol
+from sam_train.evaluation.protocols.protocol import EvaluationProtocol, definition
 from sam_train.evaluation.report import write_report
-from sam_train.modeling.build import sam_model_registry
-from sam_train.modeling.checkpoint import load_model
+from sam_train.evaluation.rows import write_rows
+from sam_train.evaluation.run import Task, bad_log, merge, plan, run_units
+from sam_train.evaluation.sets.registry import other_counts
+from sam_train.evaluation.sets.sampling import Sampling
+from sam_train.inference.predictor import SamPredictor
 from sam_train.modeling.sam import Sam
-
-
-def load_sam(checkpoint: Path, *, model: str | None = None, device: str | None = None) -> Sam:
-    """Loads a model of this project, or an official .pth of the named `model`.
-
-    Without `device` it goes where there is an accelerator.
-    """
-    if model is None:
-        sam = load_model(checkpoint)
-    elif model in sam_model_registry:
-        sam = sam_model_registry[model](checkpoint=checkpoint)
-    else:
-        raise ValueError(f"there is no model {model!r}, only {', '.join(sam_model_registry)}")
-    return sam.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def evaluate_suite(
     sam: Sam,
-    image_sets: Sequence[ImageSet],
+    image_sets: Mapping[str, ImageSet],
     *,
     protocol: Mapping[str, Any],
     output_dir: Path,
     examples: int,
     origin: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Evaluates, writes the report with pictures of `examples` objects, and returns its json.
+    """Plays clicks on all sets with a model that is at hand, writes the report, returns its json.
 
-    `protocol` are keyword arguments of `evaluate_clicks`; `origin` says which model and which
-    command, and is passed on. Images that cannot be read are listed in bad_samples.jsonl.
+    `protocol` are arguments of `ClickProtocol` and of `Sampling`. The summary of the clicks
+    (`sets`, `mean`) stands at the top of the json.
+    """
+    sampling = {f.name: protocol[f.name] for f in fields(Sampling) if f.name in protocol}
+    clicks = ClickProtocol(**{k: v for k, v in protocol.items() if k not in sampling})
+    tasks = [Task(clicks, image_set, Sampling(**sampling)) for image_set in image_sets.values()]
+    report = evaluate_tasks(
+        lambda: SamSegmenter(SamPredictor(sam)),
+        tasks,
+        output_dir=output_dir,
+        examples=examples,
+        origin={**origin, "protocol": dict(protocol)},
+    )
+    summary = report["protocols"][clicks.name]
+    return report | {"sets": summary["sets"], "mean": summary["mean"]}
+
+
+def evaluate_tasks(
+    build_segmenter: Callable[[], Segmenter],
+    tasks: Sequence[Task],
+    *,
+    output_dir: Path,
+    examples: int,
+    origin: Mapping[str, Any],
+    workers: int = 1,
+    against: Path | None = None,
+) -> dict[str, Any]:
+    """Evaluates what is not yet evaluated, writes rows and report, and returns its json.
+
+    `origin` says which model and which command, and is passed on; its `checkpoint_sha256` and
+    `segmenter` tell one model's rows from another's. Images and masks that cannot be used are
+    listed in bad_samples.jsonl.
     """
     start = time.monotonic()
-    on_bad = BadSampleLog(output_dir / "bad_samples.jsonl")
-    rows = evaluate_clicks(sam, image_sets, **protocol, on_bad=on_bad)
-    if not rows:
+    image_sets = {task.image_set.name: task.image_set for task in tasks}
+    if any(image_sets[task.image_set.name] is not task.image_set for task in tasks):
+        raise ValueError("two sets of the suite have the same name; give each its own `name`")
+    model = {name: origin.get(name) for name in ("checkpoint_sha256", "segmenter")}
+    units = plan(tasks, output_dir, model=model)
+    done_before = sum(unit.path.exists() for unit in units)
+    run_units(build_segmenter, tasks, units, output_dir, workers=workers)
+    seconds = time.monotonic() - start
+    rows = merge(tasks, units)
+    if not any(rows.values()):
         raise ValueError("no set of the suite holds a mask; choose sets with known masks")
-    pictures = click_examples(
-        sam, image_sets, examples, output_dir=output_dir / "examples", on_bad=on_bad
-    )
+
+    protocols = {task.protocol.name: task.protocol for task in tasks}
+    for name, found in rows.items():
+        write_rows(output_dir / f"{name}.parquet", found)
     report = {
-        **summarise(rows),
         **origin,
-        "protocol": dict(protocol),
-        "seconds": time.monotonic() - start,
-        "bad_images": sum(on_bad.counts().values()),
-        "examples": pictures,
+        "protocols": {name: table(protocols[name], rows[name]) for name in rows if rows[name]},
+        "seconds": seconds,
+        "masks_per_second": None if done_before else sum(map(len, rows.values())) / seconds,
+        "bad_images": sum(bad_log(output_dir).counts().values()),
     }
-    write_report(output_dir, report, rows)
-    return report
+    report["other_counts"] = [
+        f"{name}/{sentence}"
+        for name, found in report["protocols"].items()
+        for sentence in other_counts(list(image_sets.values()), found["sets"])
+    ]
+    return write_report(output_dir, report, rows, image_sets, examples=examples, against=against)
+
+
+def table(protocol: EvaluationProtocol, rows: Sequence[Row]) -> dict[str, Any]:
+    """The numbers of one protocol on all its sets, with what they mean and how sure they are."""
+    found = summarise(rows, protocol.summarise)
+    columns = [name for name in protocol.columns if name in found["mean"]]
+    return {
+        **found,
+        "intervals": {name: asdict(mean_interval(rows, name)) for name in columns},
+        "settings": asdict(protocol),  # type: ignore[call-overload]
+        "definition": definition(protocol),
+    }

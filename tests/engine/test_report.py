@@ -72,7 +72,7 @@ def evaluation(output_dir: Path) -> dict:
     torch.manual_seed(0)
     return evaluate_suite(
         build_sam_tiny(image_size=64),
-        [SceneSet("held-out", 1, seed=100, image_size=64)],
+        {"held-out": SceneSet("held-out", 1, seed=100, image_size=64)},
         protocol={"clicks": (1, 3, 5), "max_masks": 2},
         output_dir=output_dir,
         examples=1,

@@ -1,69 +1,93 @@
-import csv
 import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
 from sam_train.data.sets.image_sets import SceneSet
 from sam_train.evaluate import evaluate
-from sam_train.evaluation.examples import click_examples
-from sam_train.evaluation.metrics import summarise
-from sam_train.evaluation.report import summary_lines
+from sam_train.evaluation.models.baselines import ShapeSegmenter
+from sam_train.evaluation.pictures import RowPainter, click_examples
+from sam_train.evaluation.protocols.clicks import ClickProtocol
+from sam_train.evaluation.report import table_lines
+from sam_train.evaluation.rows import read_rows
+from sam_train.evaluation.run import Task
+from sam_train.evaluation.suite import evaluate_tasks, table
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import save_model
 
-SCENES = {
-    "_target_": "sam_train.data.sets.image_sets.SceneSet",
-    "name": "scenes",
-    "count": 2,
-    "image_size": 64,
-}
-CONFIG = {
-    "suite": {"sets": [SCENES]},
-    "model": None,
-    "device": "cpu",
-    "protocol": {
-        "clicks": [1, 3],
-        "max_masks": 4,
-        "max_masks_per_image": None,
-        "box_multimask_output": True,
-        "disc_radius": 0.1,
-    },
-    "radius_from": None,
-    "examples": 1,
-}
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = (
+    "suite.sets.scenes.count=2",
+    "suite.sets.scenes.image_size=64",
+    "++suite.tasks={clicks: {sets: all, max_masks: 4}, noc: {sets: all, max_masks: 2}}",
+    "protocols.clicks.clicks=[1,3]",
+    "protocols.noc.max_clicks=3",
+    "examples=1",
+)
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("evaluate", [*SMALL, *overrides])
 
 
 @pytest.fixture(scope="module")
-def report_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of the entry point for an untrained model."""
-    folder = tmp_path_factory.mktemp("evaluate")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model."""
     torch.manual_seed(0)
-    config = {"image_size": 64}
-    save_model(build_sam_tiny(**config), folder / "m.safetensors", model="tiny", config=config)
-    paths = {"checkpoint": str(folder / "m.safetensors"), "output_dir": str(folder / "out")}
-    evaluate(OmegaConf.create(CONFIG | paths))
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    save_model(build_sam_tiny(image_size=64), path, model="tiny", config={"image_size": 64})
+    return path
+
+
+@pytest.fixture(scope="module")
+def report_dir(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of the entry point for the model, compared with the floor of shapes."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    evaluate(config("segmenter=shapes", f"output_dir={folder / 'shapes'}"))
+    evaluate(
+        config(
+            f"checkpoint={checkpoint}",
+            f"output_dir={folder / 'out'}",
+            f"against={folder / 'shapes'}",
+        )
+    )
     return folder / "out"
 
 
 def test_the_report_says_what_was_measured_on_what(report_dir):
     report = json.loads((report_dir / "report.json").read_text())
 
-    assert report["mean"]["masks"] == 4
-    assert report["protocol"] == CONFIG["protocol"]
+    assert report["protocols"]["clicks"]["mean"]["masks"] == 4
+    assert report["protocols"]["clicks"]["settings"]["clicks"] == [1, 3]
+    assert "App. D.1" in report["protocols"]["clicks"]["definition"]
+    assert report["protocols"]["noc"]["sets"]["scenes"]["failures_90"] == 2
     assert len(report["checkpoint_sha256"]) == 64
     assert report["command"].startswith("python -m sam_train.evaluate")
     assert report["bad_images"] == 0
 
 
-def test_every_mask_has_a_line(report_dir):
-    rows = list(csv.DictReader((report_dir / "masks.csv").open()))
+def test_the_table_can_be_made_again_without_the_model(report_dir):
+    report = json.loads((report_dir / "report.json").read_text())
+    rows = read_rows([report_dir / "clicks.parquet"])
 
-    assert len(rows) == 4
-    assert {"set", "key", "mask_id", "iou_at_1", "iou_at_3", "iou_box", "disc"} <= rows[0].keys()
+    again = table(ClickProtocol(clicks=[1, 3]), rows)
+
+    assert json.loads(json.dumps(again)) == report["protocols"]["clicks"]
+
+
+def test_two_models_are_compared_mask_by_mask(report_dir):
+    comparison = json.loads((report_dir / "report.json").read_text())["comparison"]
+
+    (row,) = [r for r in comparison["tables"]["clicks"] if r["column"] == "iou_at_1"]
+    assert row["masks"] == 4
+    assert row["low"] <= row["difference"] <= row["high"]
+    assert row["second"] - row["first"] == pytest.approx(row["difference"])
+    assert len(comparison["pictures"]) == 4
 
 
 def test_the_page_needs_no_other_file(report_dir):
@@ -76,33 +100,33 @@ def test_the_page_needs_no_other_file(report_dir):
     assert "<script" not in page
 
 
-def test_a_suite_without_masks_is_refused(report_dir, tmp_path):
-    cfg = OmegaConf.create(CONFIG | {"output_dir": str(tmp_path)})
-    cfg.checkpoint = str(report_dir.parent / "m.safetensors")
-    cfg.protocol.max_masks = 0
+def test_a_suite_without_masks_is_refused(checkpoint, tmp_path):
+    cfg = config(f"checkpoint={checkpoint}", f"output_dir={tmp_path}")
+    cfg.suite.tasks = {"clicks": {"sets": "all", "max_masks": 0}}
 
     with pytest.raises(ValueError, match="holds a mask"):
         evaluate(cfg)
 
 
-def test_the_terminal_shows_the_numbers_beside_their_floors():
-    row = {"set": "a", "key": "k", "mask_id": 0, "area": 9, "image_area": 99}
-    row |= {"iou_at_1": 0.5, "oracle_at_1": 0.6, "iou_box": 0.7, "empty_at_1": 0.0}
-    row |= {"disc": 0.25, "box": 0.65, "ellipse": 0.75}
+def test_the_terminal_shows_a_line_for_each_set():
+    row = {"set": "a", "key": "k", "mask_id": 0, "area": 9, "iou_at_1": 0.5, "iou_box": 0.7}
+    row["predicted_iou_at_1"] = 0.5
 
-    head, line, mean, _ = summary_lines(summarise([row])).splitlines()
+    head, line, mean = table_lines(table(ClickProtocol(clicks=[1]), [row]))
 
-    assert " ".join(head.split()).endswith("IoU@1 best3@1 box [disc] [box] [ellipse] empty@1")
-    assert " ".join(line.split()) == "a 1 0.500 0.600 0.700 0.250 0.650 0.750 0.000"
+    assert head.split() == ["set", "masks", "iou_at_1", "iou_box", "calibration_error"]
+    assert line.split() == ["a", "1", "0.500", "0.700", "0.000"]
     assert mean.split()[1:] == line.split()[1:]
 
 
 def test_examples_take_the_sets_in_turn(tmp_path):
-    torch.manual_seed(0)
-    sam = build_sam_tiny(image_size=64)
-    sets = [SceneSet(name, 2, seed=seed, image_size=64) for name, seed in [("a", 0), ("b", 9)]]
+    sets = {name: SceneSet(name, 2, seed=n, image_size=64) for n, name in enumerate("ab")}
+    tasks = [Task(ClickProtocol(clicks=[1, 2]), image_set) for image_set in sets.values()]
+    origin = {"checkpoint": "m", "checkpoint_sha256": None, "command": "toy"}
+    evaluate_tasks(ShapeSegmenter, tasks, output_dir=tmp_path, examples=0, origin=origin)
+    rows = read_rows([tmp_path / "clicks.parquet"])
 
-    examples = click_examples(sam, sets, 3, output_dir=tmp_path, clicks=(1, 2))
+    examples = click_examples(rows, RowPainter(sets, tmp_path), 3, clicks=(1, 2))
 
     assert [example["set"] for example in examples] == ["a", "b", "a"]
     assert examples[0]["key"] != examples[2]["key"]
@@ -112,13 +136,42 @@ def test_examples_take_the_sets_in_turn(tmp_path):
         assert all((tmp_path / file).is_file() for file in files)
 
 
-def test_a_value_that_must_be_given_is_named():
+def test_a_checkpoint_that_must_be_given_is_named():
     with pytest.raises(ValueError, match="checkpoint is not given"):
-        evaluate(OmegaConf.create(CONFIG | {"checkpoint": "???"}))
+        evaluate(config())
 
 
 def test_an_official_checkpoint_needs_the_name_of_its_model(tmp_path):
     (tmp_path / "m.pth").touch()
 
-    with pytest.raises(ValueError, match="model=vit_b"):
-        evaluate(OmegaConf.create(CONFIG | {"checkpoint": str(tmp_path / "m.pth")}))
+    with pytest.raises(Exception, match="model=vit_b"):
+        evaluate(config(f"checkpoint={tmp_path / 'm.pth'}", f"output_dir={tmp_path}"))
+
+
+def test_what_a_suite_lacks_is_named(tmp_path):
+    floor = ("segmenter=shapes", f"output_dir={tmp_path}")
+
+    with pytest.raises(ValueError, match="no set moon"):
+        evaluate(config(*floor, "suite.tasks.clicks.sets=[moon]"))
+    with pytest.raises(ValueError, match="no protocol video"):
+        evaluate(config(*floor, "+suite.tasks.video={sets: all}"))
+
+
+def test_one_protocol_alone_runs_on_all_sets(tmp_path):
+    evaluate(config("segmenter=shapes", "protocol=clicks_random", f"output_dir={tmp_path}"))
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert list(report["protocols"]) == ["clicks_random"]
+
+
+def test_a_set_that_is_not_there_stops_or_is_left_out(tmp_path):
+    gone = "{_target_: sam_train.data.sets.image_sets.ImageFolder, name: gone, path: /no/where}"
+    given = ("segmenter=shapes", f"output_dir={tmp_path}", f"+suite.sets.gone={gone}")
+
+    with pytest.raises(FileNotFoundError, match="missing_sets=skip"):
+        evaluate(config(*given))
+    evaluate(config(*given, "missing_sets=skip"))
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["missing_sets"] == ["gone"]
+    assert list(report["protocols"]["clicks"]["sets"]) == ["scenes"]

@@ -23,6 +23,7 @@ BENCHMARKS = (
     "amg_post",
     "small_regions",
     "amg",
+    "evaluation",
 )
 
 

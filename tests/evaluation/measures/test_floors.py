@@ -10,7 +10,7 @@ from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_shard
-from sam_train.evaluation.floors import floor_ious, training_radius
+from sam_train.evaluation.measures.floors import floor_ious, training_radius
 
 
 def test_a_rectangle_is_its_own_box():

@@ -1,0 +1,119 @@
+"""How sure a mean is: bootstrap over images, and two models compared mask by mask.
+
+The masks of an image are not independent, so images are drawn, not masks (a cluster bootstrap;
+Field and Welsh 2007). The draws are seeded: the same rows give the same interval.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from sam_train.evaluation.measures.summary import Row, in_order, mean
+
+DRAWS, LEVEL = 1000, 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The middle 95 % of what the draws gave."""
+
+    low: float
+    high: float
+
+
+def mean_interval(rows: Sequence[Row], column: str) -> Interval:
+    """The interval of a column's mean per set, then over sets with equal weight."""
+    return interval(set_means(rows, column).mean(0))
+
+
+def set_means(rows: Sequence[Row], column: str) -> Float[np.ndarray, "S draws"]:
+    """The mean of each set in every draw of its images, sets in the order of their names."""
+    by_set: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in in_order(rows):
+        if row.get(column) is not None:
+            by_set[row["set"]][row["key"]].append(row[column])
+    if not by_set:
+        raise ValueError(f"no row holds a number {column}; choose one of the table's columns")
+    return np.stack([_draw_means(by_set[name]) for name in sorted(by_set)])
+
+
+def interval(draws: Float[np.ndarray, " draws"]) -> Interval:
+    """The percentiles that hold the middle of the draws."""
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _draw_means(values_of: Mapping[str, Sequence[float | int]]) -> Float[np.ndarray, " draws"]:
+    """The mean over masks in every draw of as many images as there are, with replacement."""
+    sums = np.array([sum(values) for values in values_of.values()], np.float64)
+    counts = np.array([len(values) for values in values_of.values()], np.float64)
+    rng = np.random.default_rng(0)
+    times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
+    return (times @ sums) / (times @ counts)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the same masks; a difference above 0 speaks for the second."""
+
+    column: str
+    masks: int
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    wins: float  # shares of all masks
+    losses: float
+
+
+def compare(first: Sequence[Row], second: Sequence[Row], column: str) -> Paired:
+    """The paired difference of a column: mean per set, over sets, bootstrapped over images.
+
+    Both must hold the same masks: a difference of means over different masks says nothing.
+    """
+    pairs = paired_rows(first, second, column)
+    rows = [{**b, "difference": b[column] - a[column]} for a, b in pairs]
+    found = mean_interval(rows, "difference")
+    return Paired(
+        column=column,
+        masks=len(pairs),
+        first=_mean_over_sets([a for a, _ in pairs], column),
+        second=_mean_over_sets([b for _, b in pairs], column),
+        difference=_mean_over_sets(rows, "difference"),
+        low=found.low,
+        high=found.high,
+        wins=mean([float(row["difference"] > 0) for row in rows]),
+        losses=mean([float(row["difference"] < 0) for row in rows]),
+    )
+
+
+def paired_rows(first: Sequence[Row], second: Sequence[Row], column: str) -> list[tuple[Row, Row]]:
+    """The two rows of every mask, in the order of the masks."""
+    a, b = ({_mask(row): row for row in in_order(rows)} for rows in (first, second))
+    if different := sorted(a.keys() ^ b.keys()):
+        name, key, mask_id = different[0]
+        raise ValueError(
+            f"{len(different)} masks are in one evaluation only, the first is mask {mask_id} of "
+            f"{key} in {name}; evaluate both on the same sets with the same sampling"
+        )
+    if not a:
+        raise ValueError("there is no mask to compare; evaluate sets with known masks")
+    missing = next((row for rows in (a, b) for row in rows.values() if column not in row), None)
+    if missing is not None:
+        raise ValueError(f"one evaluation has no column {column}; use the same protocol for both")
+    return [(a[mask], b[mask]) for mask in a]
+
+
+def _mask(row: Row) -> tuple[str, str, int]:
+    return row["set"], row["key"], row["mask_id"]
+
+
+def _mean_over_sets(rows: Sequence[Row], column: str) -> float:
+    by_set: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        by_set[row["set"]].append(row[column])
+    return mean([mean(values) for values in by_set.values()])

@@ -1,0 +1,40 @@
+"""Overlap of two masks: of their regions, and of bands along their boundaries."""
+
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import Bool
+
+DILATION_RATIO = 0.02  # of the image's diagonal (Cheng et al. 2021)
+
+
+def iou(pred: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "H W"]) -> float:
+    """Intersection over union; two empty masks have 0."""
+    union = int(np.count_nonzero(pred | truth))
+    return int(np.count_nonzero(pred & truth)) / union if union else 0.0
+
+
+def boundary_band(
+    mask: Bool[np.ndarray, "H W"], dilation_ratio: float = DILATION_RATIO
+) -> Bool[np.ndarray, "H W"]:
+    """The pixels of a mask within a distance of its outside, which begins at the image's border.
+
+    The distance is that of a chessboard, `dilation_ratio` times the image's diagonal, at least
+    one pixel (bowenc0221/boundary-iou-api, `mask_to_boundary`).
+    """
+    distance = max(1, round(dilation_ratio * math.hypot(*mask.shape)))
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    window = (slice(y, y + height), slice(x, x + width))
+    patch = np.pad(mask[window].view(np.uint8), 1)
+    # One square kernel is as many 3 x 3 erosions; the ring of zeros is the nearest outside.
+    side = 2 * min(distance, max(width, height)) + 1
+    inner = cv2.erode(patch, np.ones((side, side), np.uint8)) if width else patch
+    band = mask.copy()
+    band[window] &= inner[1:-1, 1:-1] == 0
+    return band
+
+
+def boundary_iou(pred: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "H W"]) -> float:
+    """IoU of the two bands inside the boundaries (Cheng et al. 2021, Boundary IoU)."""
+    return iou(boundary_band(pred), boundary_band(truth))

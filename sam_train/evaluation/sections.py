@@ -1,0 +1,131 @@
+"""The parts of the report's page: for each protocol its table, its figures and its failures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from sam_train.evaluation.figures import (
+    click_counts,
+    iou_curves,
+    line_curves,
+    recall_precision,
+    reliability,
+)
+from sam_train.evaluation.measures.calibration import calibration_bins
+from sam_train.evaluation.measures.intervals import compare, paired_rows
+from sam_train.evaluation.measures.summary import Row
+from sam_train.evaluation.page import picture_uri
+from sam_train.evaluation.pictures import RowPainter, differing_masks, worst_masks
+from sam_train.evaluation.rows import read_rows
+
+# What of a summary is no number of the table.
+NOT_IN_TABLE = {"images", "masks", "sets", "by_size", "curve", "recall_curve", "precision_curve"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says about one protocol; `clicks` chooses the table of clicks."""
+
+    name: str
+    summary: Mapping[str, Any]
+    columns: list[str]
+    clicks: list[int] | None = None
+    figures: list[tuple[str, Markup]] = field(default_factory=list)
+    worst: list[dict[str, Any]] = field(default_factory=list)
+
+
+def protocol_sections(
+    tables: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, Sequence[Row]],
+    painter: RowPainter,
+) -> list[Section]:
+    """The sections of all protocols, in the order of the suite."""
+    sections = []
+    for name, summary in tables.items():
+        found = rows[name]
+        sections.append(
+            Section(
+                name=name,
+                summary=summary,
+                columns=table_columns(summary),
+                clicks=click_counts(summary["mean"]) or None,
+                figures=list(protocol_figures(summary, found)),
+                worst=worst_pictures(found, painter),
+            )
+        )
+    return sections
+
+
+def table_columns(summary: Mapping[str, Any]) -> list[str]:
+    """The numbers of a protocol, in the order of its first set."""
+    names: dict[str, None] = {}
+    for numbers in summary["sets"].values():
+        names |= dict.fromkeys(k for k, v in numbers.items() if isinstance(v, int | float))
+    return [name for name in names if name not in NOT_IN_TABLE]
+
+
+def protocol_figures(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tuple[str, Markup]]:
+    """The figures that the numbers of a protocol allow, with their titles."""
+    sets, figures = summary["sets"], []
+    if click_counts(summary["mean"]):
+        curves = iou_curves({**sets, "mean of the sets": summary["mean"]})
+        figures.append(("IoU against clicks", curves))
+    if all("curve" in numbers for numbers in sets.values()):
+        lines = {name: numbers["curve"] for name, numbers in sets.items()}
+        figures.append(("IoU against clicks", line_curves(lines, "clicks", "mean IoU")))
+    if all("recall_curve" in numbers for numbers in sets.values()):
+        curves = {k: (v["recall_curve"], v["precision_curve"]) for k, v in sets.items()}
+        figures.append(("Precision against recall", recall_precision(curves)))
+    scored = [row for row in rows if row.get("predicted_iou_at_1") is not None]
+    if scored and "iou_at_1" in scored[0]:
+        bins = calibration_bins(*columns_of(scored, "predicted_iou_at_1", "iou_at_1"))
+        figures.append(("Predicted IoU against the true one", reliability(bins)))
+    return figures
+
+
+def columns_of(rows: Sequence[Row], *names: str) -> list[list[float]]:
+    """Several columns of rows."""
+    return [[row[name] for row in rows] for name in names]
+
+
+def worst_pictures(rows: Sequence[Row], painter: RowPainter) -> list[dict[str, Any]]:
+    """The 20 masks that are worst after the last click, where the rows hold masks."""
+    if "mask_last" in rows[0]:
+        rows, iou, mask = [{**r, "iou_last": r["ious"][-1]} for r in rows], "iou_last", "mask_last"
+    elif counts := [n for n in click_counts(rows[0]) if f"mask_at_{n}" in rows[0]]:
+        iou, mask = f"iou_at_{counts[-1]}", f"mask_at_{counts[-1]}"
+    else:
+        return []
+    pictures = worst_masks(rows, painter, iou=iou, mask=mask)
+    return [{**p, "file": picture_uri(painter.folder / p["file"])} for p in pictures]
+
+
+def compare_with(
+    folder: Path, rows: Mapping[str, Sequence[Row]], painter: RowPainter
+) -> dict[str, Any]:
+    """Every protocol that both evaluations hold: columns mask by mask, and what differs most."""
+    shared = [name for name in rows if rows[name] and (folder / f"{name}.parquet").is_file()]
+    if not shared:
+        raise FileNotFoundError(f"{folder} holds no rows of these protocols; set `against` to one")
+    tables: dict[str, list[dict[str, Any]]] = {}
+    pictures: list[dict[str, Any]] = []
+    for name in shared:
+        first = read_rows([folder / f"{name}.parquet"])
+        columns = [c for c in rows[name][0] if is_compared(c) and c in first[0]]
+        tables[name] = [asdict(compare(first, rows[name], column)) for column in columns]
+        counts = [n for n in click_counts(rows[name][0]) if f"mask_at_{n}" in first[0]]
+        if counts:
+            iou, mask = f"iou_at_{counts[0]}", f"mask_at_{counts[0]}"
+            pairs = paired_rows(first, rows[name], iou)
+            pictures += differing_masks(pairs, painter, iou=iou, mask=mask)
+    for picture in pictures:
+        picture["files"] = [picture_uri(painter.folder / file) for file in picture["files"]]
+    return {"against": str(folder), "tables": tables, "pictures": pictures}
+
+
+def is_compared(column: str) -> bool:
+    """Whether a column is a result, and not a description or a floor."""
+    return column.startswith(("iou_", "boundary_iou_", "oracle_", "noc_", "recall"))
