@@ -69,6 +69,8 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
         ranks: int = 1,
         strategy: Strategy | None = None,
         dim: int = 32,
+        max_steps: int = 8,
+        every_n_steps: int = 2,
         module_settings: dict[str, Any] | None = None,
     ) -> Sam:
         forked = DDPStrategy(
@@ -91,7 +93,7 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
             ),
             callbacks={str(number): callback for number, callback in enumerate(callbacks)},
             loggers={},
-            checkpoints=Checkpoints(every_n_steps=2),
+            checkpoints=Checkpoints(every_n_steps=every_n_steps),
         )
         sam = small_sam(dim)
         folder.mkdir(exist_ok=True)
@@ -100,7 +102,7 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
             dataset_root=dataset,
             version="latest",
             output_dir=folder,
-            max_steps=8,
+            max_steps=max_steps,
             seed=0,
             from_scratch=False,
         )
