@@ -9,6 +9,10 @@ from sam_train.modeling.cells import unfold
 from sam_train.modeling.layers import MLP, LayerNorm2d
 from sam_train.modeling.mask_quality import MaskQuality
 
+# Cells of image embeddings that are decoded at once on a CPU without gradients: four prompts of
+# 1024 pixels, whose maps of 4 MB stay in the cache (64 clicks: a third less time than all at once).
+CPU_CELLS = 2**14
+
 
 class MaskDecoder(nn.Module):
     """One mask for several prompts (token 0), three for an ambiguous one (tokens 1 to 3)."""
@@ -78,6 +82,29 @@ class MaskDecoder(nn.Module):
         Channels beyond C are the details of the image (`ImageEncoderPyramid`) and the maps of
         the prompts (`PromptMaps`), from which the hypernetworks compose masks too.
         """
+        count, size = len(sparse_prompt_embeddings), max(CPU_CELLS // image_pe[0, 0].numel(), 1)
+        parts = (
+            image_embeddings.expand(count, -1, -1, -1),
+            sparse_prompt_embeddings,
+            dense_prompt_embeddings,
+        )
+        if count <= size or torch.is_grad_enabled() or image_pe.device.type != "cpu":
+            return self._predict_masks(image_pe, *parts)
+        chunks = [
+            self._predict_masks(image_pe, *chunk)
+            for chunk in zip(*(part.split(size) for part in parts), strict=True)
+        ]
+        low_res_logits, iou_pred = zip(*chunks, strict=True)
+        return torch.cat(low_res_logits), torch.cat(iou_pred)
+
+    def _predict_masks(
+        self,
+        image_pe: Float[Tensor, "1 C h w"],
+        image_embeddings: Float[Tensor, "N embedding h w"],
+        sparse_prompt_embeddings: Float[Tensor, "N K C"],
+        dense_prompt_embeddings: Float[Tensor, "N dense h w"],
+    ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
+        image_embeddings, dense = once(image_embeddings), once(dense_prompt_embeddings)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat(
             [output_tokens.expand(len(sparse_prompt_embeddings), -1, -1), sparse_prompt_embeddings],
@@ -85,7 +112,7 @@ class MaskDecoder(nn.Module):
         )
         dim = self.transformer_dim
         content, details = image_embeddings[:, : 4 * dim].tensor_split([dim], dim=1)
-        dense, maps = dense_prompt_embeddings.tensor_split([dim], dim=1)
+        dense, maps = dense.tensor_split([dim], dim=1)
         source = content + dense
         tokens, source_tokens = self.transformer(source, image_pe, tokens)
         iou_token, mask_tokens = tokens[:, 0], tokens[:, 1 : 1 + self.num_mask_tokens]
@@ -113,19 +140,25 @@ class MaskDecoder(nn.Module):
         Details are added as SAM 2 does: those of stride 8 before the norm, of stride 4 last.
         """
         first, norm, act, second, last_act = self.output_upscaling
+        halves, quarters = split_details(details, self.transformer_dim)
         x = quarter(source_tokens, first)
-        halves, quarters = split_details(details.to(x.dtype), self.transformer_dim)
-        x = F.layer_norm(x + halves, norm.weight.shape, norm.weight, norm.bias, norm.eps)
-        x = act(x)
-        return last_act(quarter(x, second) + quarters)
+        x = x if halves is None else x + halves.to(x.dtype)
+        x = act(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        x = quarter(x, second)
+        return last_act(x if quarters is None else x + quarters.to(x.dtype))
+
+
+def once(x: Float[Tensor, "N D h w"]) -> Float[Tensor, "#N D h w"]:
+    """The one that was expanded to N, or all N."""
+    return x[:1] if x.stride(0) == 0 else x
 
 
 def split_details(
     details: Float[Tensor, "N D h w"], dim: int
-) -> tuple[Tensor | float, Tensor | float]:
-    """Details of 4 and of 16 pixels to a cell, (N, 4 hw, C / 4) and (N, 16 hw, C / 8); or zeros."""
+) -> tuple[Tensor | None, Tensor | None]:
+    """Details of 4 and of 16 pixels to a cell, (N, 4 hw, C / 4) and (N, 16 hw, C / 8), if any."""
     if not details.shape[1]:
-        return 0.0, 0.0
+        return None, None
     cells = details.flatten(2).transpose(1, 2)  # (N, hw, 3 C)
     halves, quarters = cells.split([dim, 2 * dim], dim=-1)
     return halves.reshape(len(cells), -1, dim // 4), quarters.reshape(len(cells), -1, dim // 8)

@@ -3,50 +3,9 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from sam_train.modeling.attention import Attention, ImageToTokenAttention, TokenToImageAttention
 from sam_train.modeling.layers import MLPBlock
-
-
-class Attention(nn.Module):
-    """Multi-head attention whose inner width is `embedding_dim / downsample_rate`.
-
-    Written out, because one side is always a handful of tokens: the scores are small, and
-    on CPU plain products in bf16 take 0.6 of the time of scaled_dot_product_attention.
-    """
-
-    def __init__(
-        self,
-        embedding_dim: int,
-        num_heads: int,
-        *,
-        downsample_rate: int = 1,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.internal_dim = embedding_dim // downsample_rate
-        self.num_heads = num_heads
-        self.dropout = dropout
-        if self.internal_dim % num_heads:
-            raise ValueError(f"num_heads {num_heads} must divide the width {self.internal_dim}")
-        self.q_proj = nn.Linear(embedding_dim, self.internal_dim)
-        self.k_proj = nn.Linear(embedding_dim, self.internal_dim)
-        self.v_proj = nn.Linear(embedding_dim, self.internal_dim)
-        self.out_proj = nn.Linear(self.internal_dim, embedding_dim)
-
-    def forward(
-        self,
-        q: Float[Tensor, "N Q C"],
-        k: Float[Tensor, "N K C"],
-        v: Float[Tensor, "N K C"],
-    ) -> Float[Tensor, "N Q C"]:
-        q, k, v = (
-            proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (N, heads, length, c)
-            for proj, x in ((self.q_proj, q), (self.k_proj, k), (self.v_proj, v))
-        )
-        weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)).softmax(-1)
-        out = F.dropout(weights, self.dropout, self.training) @ v
-        return self.out_proj(out.transpose(1, 2).flatten(-2))
 
 
 class TwoWayAttentionBlock(nn.Module):
@@ -68,14 +27,14 @@ class TwoWayAttentionBlock(nn.Module):
         super().__init__()
         self.self_attn = Attention(embedding_dim, num_heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(embedding_dim)
-        self.cross_attn_token_to_image = Attention(
+        self.cross_attn_token_to_image = TokenToImageAttention(
             embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
         )
         self.norm2 = nn.LayerNorm(embedding_dim)
         self.mlp = MLPBlock(embedding_dim, mlp_dim, nn.ReLU, dropout=dropout)
         self.norm3 = nn.LayerNorm(embedding_dim)
         self.norm4 = nn.LayerNorm(embedding_dim)
-        self.cross_attn_image_to_token = Attention(
+        self.cross_attn_image_to_token = ImageToTokenAttention(
             embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
         )
         self.skip_first_layer_pe = skip_first_layer_pe
@@ -83,7 +42,7 @@ class TwoWayAttentionBlock(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "N T C"],
-        keys: Float[Tensor, "N HW C"],
+        keys: Float[Tensor, "#N HW C"],
         *,
         query_pe: Float[Tensor, "N T C"],
         key_pe: Float[Tensor, "1 HW C"],
@@ -129,20 +88,22 @@ class TwoWayTransformer(nn.Module):
             )
             for block in range(depth)
         )
-        self.final_attn_token_to_image = Attention(
+        self.final_attn_token_to_image = TokenToImageAttention(
             embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
         )
         self.norm_final_attn = nn.LayerNorm(embedding_dim)
 
     def forward(
         self,
-        image_embedding: Float[Tensor, "N C h w"],
+        image_embedding: Float[Tensor, "#N C h w"],
         image_pe: Float[Tensor, "1 C h w"],
         point_embedding: Float[Tensor, "N T C"],
     ) -> tuple[Float[Tensor, "N T C"], Float[Tensor, "N HW C"]]:
         """Returns the tokens and the image embedding after all blocks."""
-        keys = image_embedding.flatten(2).transpose(1, 2)  # (N, HW, C)
-        key_pe = image_pe.flatten(2).transpose(1, 2)
+        # Contiguous, or every sum with what attention gives would mix two orders of memory.
+        keys, key_pe = (
+            image.flatten(2).transpose(1, 2).contiguous() for image in (image_embedding, image_pe)
+        )  # (N or 1, HW, C)
         queries = point_embedding
         for block in self.layers:
             queries, keys = block(queries, keys, query_pe=point_embedding, key_pe=key_pe)

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
+from sam_train.modeling.attention import Attention, ImageToTokenAttention, TokenToImageAttention
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.image_encoder_pyramid import fold
-from sam_train.modeling.mask_decoder import unfold_quarters
+from sam_train.modeling.mask_decoder import CPU_CELLS, unfold_quarters
 from sam_train.modeling.sam import Sam
 
 
@@ -60,6 +61,50 @@ def test_one_call_over_several_images_equals_one_call_for_each(sam: Sam) -> None
         mine = image_index == image
         alone = sam.decode(embeddings[image : image + 1], prompts[mine], image_index[mine] * 0)
         assert_close(tuple(part[mine] for part in together), alone)
+
+
+def test_clicks_on_one_image_share_its_projections_and_get_what_each_alone_gets(sam: Sam) -> None:
+    embedding, prompts = draw_embeddings(1), draw_points(6)
+    together = sam.decode(embedding, prompts, torch.zeros(6, dtype=torch.int64))
+    for i in range(6):
+        alone = sam.decode(embedding, prompts[i : i + 1], torch.tensor([0]))
+        assert_close(tuple(part[i : i + 1] for part in together), alone)
+
+
+def test_an_image_for_all_prompts_gets_the_gradient_of_one_for_each(sam: Sam) -> None:
+    prompts, gradients = draw_points(3), []
+    one = draw_embeddings(1)
+    for embeddings, index in ((one, [0, 0, 0]), (one.repeat(3, 1, 1, 1), [0, 1, 2])):
+        embeddings.requires_grad_()
+        logits, iou_pred = sam.decode(embeddings, prompts, torch.tensor(index))
+        loss = logits.square().mean() + iou_pred.square().mean()
+        gradients.append(torch.autograd.grad(loss, embeddings)[0].sum(0))
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
+
+
+def test_prompts_are_decoded_in_chunks_where_no_gradient_is_wanted() -> None:
+    sam = build_sam_tiny(image_size=64)
+    embedding, prompts = draw_embeddings(1), draw_points(CPU_CELLS // 16 + 1)
+    index = torch.zeros(len(prompts), dtype=torch.int64)
+    with torch.no_grad():
+        chunked = sam.decode(embedding, prompts, index)
+    assert_close(chunked, tuple(part.detach() for part in sam.decode(embedding, prompts, index)))
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("tokens", [2, 40])
+def test_attention_to_the_image_is_that_of_three_projections_in_any_order(
+    tokens: int, images: int
+) -> None:
+    read, write = TokenToImageAttention(32, 4), ImageToTokenAttention(32, 4)
+    few, image = torch.randn(3, tokens, 32), torch.randn(images, 50, 32)
+    every = image.expand(3, -1, -1)
+    for attention, ours, q, k in (
+        (read, read(few, image, 2 * image), few, every),
+        (write, write(image, few, 2 * few), every, few),
+    ):
+        expected = Attention.forward(attention, q, k, 2 * k)
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
 
 
 def test_images_differ_in_their_masks(sam: Sam) -> None:
