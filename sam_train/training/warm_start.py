@@ -52,11 +52,12 @@ class WarmStart:
         # Dice alone: with few pixels in a mask, focal loss is satisfied by empty masks.
         loss = MaskLoss(focal_weight=0.0, iou_loss_on="all")
         iou = 0.0
+        logger.info(f"warm start: {self.steps} steps on drawn shapes")
         for step in range(self.steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["max_lr"] * min((step + 1) / 10, 1 - step / self.steps)
             iou = self._step(sam, loss, optimizer, generator)
-        logger.info(f"warm start: IoU {iou:.2f} on drawn shapes after {self.steps} steps")
+        logger.info(f"warm start: IoU {iou:.2f} on drawn shapes")
 
     def _optimizer(self, sam: Sam) -> torch.optim.Optimizer:
         """Muon for matrices and kernels, AdamW for tables, norms and biases."""
