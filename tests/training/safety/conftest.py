@@ -1,8 +1,12 @@
 """A run of eight steps on uneven shards, with one rank or with two forked ones."""
 
+import multiprocessing
+import os
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +113,28 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
         return sam
 
     return run
+
+
+@pytest.fixture
+def start_ranks(train: Callable[..., Sam]) -> Callable[..., list[ForkProcess]]:
+    """Starts the two processes of a run, as torchrun does."""
+
+    def rank_main(rank: int, port: int, folder: Path, settings: dict[str, Any]) -> None:
+        places = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0}
+        sizes = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+        os.environ |= {name: str(value) for name, value in (places | sizes | meeting).items()}
+        strategy = DDPStrategy(process_group_backend="gloo", timeout=timedelta(seconds=60))
+        train(folder, ranks=2, **{"strategy": strategy} | settings)
+
+    def start(folder: Path, **settings: Any) -> list[ForkProcess]:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        fork = multiprocessing.get_context("fork")
+        ranks = [fork.Process(target=rank_main, args=(r, port, folder, settings)) for r in (0, 1)]
+        for process in ranks:
+            process.start()
+        return ranks
+
+    return start

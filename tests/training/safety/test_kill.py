@@ -3,7 +3,6 @@
 .venv/bin/python -m pytest -m slow tests/training/safety/test_kill.py
 """
 
-import multiprocessing
 import os
 import random
 import signal
@@ -11,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -27,19 +28,22 @@ def newest_step(folder: Path) -> int:
     return max((int(p.name.split("-")[1]) for p in sealed(checkpoint_folder(folder))), default=0)
 
 
-def train_apart(train: Callable, folder: Path, max_steps: int) -> None:
-    """The body of a process that leads a group of its own, which can be killed with its ranks."""
-    os.setsid()
-    train(folder, ranks=2, max_steps=max_steps, every_n_steps=1)
+def kill_all(ranks: list[ForkProcess]) -> None:
+    for rank in ranks:
+        rank.kill()
 
 
-def kill_at(folder: Path, goal: int, pid: int, is_over: Callable[[], bool]) -> None:
-    """Kills a group some time after the step `goal`: in a step, or while it writes."""
-    while not is_over() and newest_step(folder) < goal:
+def is_over(rank: ForkProcess) -> bool:
+    return not rank.is_alive()
+
+
+def kill_after(folder: Path, goal: int, kill: Callable, over: Callable[[], bool]) -> None:
+    """Kills a run some time after the step `goal`: in a step, or while it writes."""
+    while not over() and newest_step(folder) < goal:
         time.sleep(0.02)
     time.sleep(random.uniform(0.0, 0.2))
-    if not is_over():
-        os.killpg(pid, signal.SIGKILL)
+    if not over():
+        kill()
 
 
 def assert_same_weights(whole: Path, killed: Path) -> None:
@@ -49,22 +53,23 @@ def assert_same_weights(whole: Path, killed: Path) -> None:
 
 
 def test_a_run_that_is_killed_at_random_steps_ends_with_the_same_weights(
-    train: Callable, tmp_path: Path
+    start_ranks: Callable, tmp_path: Path
 ) -> None:
-    whole, killed, steps = tmp_path / "whole", tmp_path / "killed", 4 * KILLS
-    train(whole, ranks=2, max_steps=steps, every_n_steps=1)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    settings = {"max_steps": 4 * KILLS, "every_n_steps": 1}
+    for rank in start_ranks(whole, **settings):
+        rank.join()
     random.seed(0)
     kills = 0
     while not (killed / "model.safetensors").exists():
         goal = newest_step(killed) + random.randint(1, 3)
-        run = multiprocessing.get_context("fork").Process(
-            target=train_apart, args=(train, killed, steps)
-        )
-        run.start()
+        first, second = start_ranks(killed, **settings)
         if kills < KILLS:
-            kill_at(killed, goal, run.pid, lambda run=run: not run.is_alive())
-        run.join()
-        kills += run.exitcode == -signal.SIGKILL
+            either_first = random.sample([first, second], 2)
+            kill_after(killed, goal, partial(kill_all, either_first), partial(is_over, first))
+        for rank in (first, second):
+            rank.join()
+        kills += -signal.SIGKILL in (first.exitcode, second.exitcode)
     print(f"killed {kills} times at work")
     assert kills == KILLS
     assert_same_weights(whole, killed)
@@ -82,7 +87,9 @@ def test_the_command_goes_on_after_a_kill(dataset: Path, tmp_path: Path) -> None
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run(command(whole), check=True)
     run = subprocess.Popen(command(killed), start_new_session=True)
-    kill_at(killed, 6, run.pid, lambda: run.poll() is not None)
+    kill_after(
+        killed, 6, lambda: os.killpg(run.pid, signal.SIGKILL), lambda: run.poll() is not None
+    )
     assert run.wait() == -signal.SIGKILL
     subprocess.run(command(killed), check=True)
     assert_same_weights(whole, killed)
