@@ -28,7 +28,7 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
 from tools.benchmarks.comparison import Comparison
 
-IMAGES, SIDE = 2, 768
+IMAGES, SIDE = 1, 768
 CLICKS = (1, 2, 3, 5)
 COLUMNS = [*(f"iou_at_{count}" for count in CLICKS), "oracle_at_1", "iou_box"]
 Mask = Bool[np.ndarray, "H W"]

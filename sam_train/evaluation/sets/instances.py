@@ -4,12 +4,13 @@ import json
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sam_train.data.images import image_size, read_image
+from sam_train.data.records import Rle
 from sam_train.data.sets.coco_json import read_coco
 from sam_train.data.sets.coco_set import coco_files, coco_rle
 from sam_train.data.sets.labeled_image import ImageList, UnusableMask, require_file
@@ -65,15 +66,16 @@ def annotated(
     detections: dict[int, list[Detection]] | None,
 ) -> AnnotatedImage:
     """An image of the json; LVIS's say which categories were looked for."""
+    # Partial functions, not closures: a set goes to other processes.
     read = partial(instances, file, entry, annotations, frequency)
     lvis = "neg_category_ids" in entry
     return AnnotatedImage(
         key,
         partial(read_image, file),
-        masks=lambda: [instance.rle for instance in read() if not instance.crowd],
+        masks=partial(single_masks, read),
         instances=read,
         detections=(
-            (lambda: own_boxes(annotations))
+            partial(own_boxes, annotations)
             if detections is None
             else partial(detections.get, entry["id"], [])
         ),
@@ -105,6 +107,11 @@ def instances(
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableMask(f"an annotation of {file} cannot be read: {error}") from error
+
+
+def single_masks(read: Callable[[], list[Instance]]) -> list[Rle]:
+    """The masks of the objects that are no crowds."""
+    return [instance.rle for instance in read() if not instance.crowd]
 
 
 def own_boxes(annotations: list[dict[str, Any]]) -> list[Detection]:

@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,13 @@ def test_instances_keep_crowds_frequencies_and_what_was_looked_for(coco):
     assert second.absent is None
     (box,) = first.detections()
     assert (box.category, box.box, box.score) == (3, (5.0, 5.0, 15.0, 15.0), 1.0)
+
+
+def test_a_set_goes_to_other_processes(coco):
+    first, _ = pickle.loads(pickle.dumps(InstanceSet("toy", *coco)))
+
+    assert len(first.instances()) == 2
+    assert len(first.detections()) == 1
 
 
 def test_useless_detections_are_counted_or_refused(coco, tmp_path):
