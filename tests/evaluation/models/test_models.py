@@ -121,13 +121,13 @@ def test_a_superpixel_follows_the_colours():
     pytest.importorskip("skimage")
     image = np.zeros((60, 60, 3), np.uint8)
     image[:, 30:] = 255
-    model = SlicSegmenter(segments=2)
+    model = SlicSegmenter(segments=4)
     model.set_image(image)
 
-    left = mask_of(model, points((10, 30, 1)))
+    left = mask_of(model, points((10, 20, 1)))
     right = mask_of(model, ImagePrompts(boxes=torch.tensor([[30.0, 0.0, 59.0, 59.0]])))
 
-    assert left[:, :28].all() and not left[:, 32:].any()
+    assert left[5:25, 5:25].all() and not left[:, 32:].any()
     assert right[:, 32:].all() and not right[:, :28].any()
 
 

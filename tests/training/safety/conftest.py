@@ -58,6 +58,21 @@ def small_sam(dim: int) -> Sam:
     return build_sam_tiny(image_size=64, dim=dim, dropout=0.1, drop_path_rate=0.1)
 
 
+def quiet_trainer(ranks: int, strategy: Strategy | None) -> Callable[..., Trainer]:
+    """Makes a trainer on the CPU; several ranks are forked unless a strategy is given."""
+    forked = DDPStrategy(
+        start_method="fork", process_group_backend="gloo", timeout=timedelta(seconds=60)
+    )
+    return partial(
+        Trainer,
+        accelerator="cpu",
+        devices=ranks,
+        strategy=strategy or (forked if ranks > 1 else "auto"),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
 @pytest.fixture
 def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[..., Sam]:
     """Trains in a folder, or goes on there; what was trained is returned."""
@@ -77,9 +92,6 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
         every_n_steps: int = 2,
         module_settings: dict[str, Any] | None = None,
     ) -> Sam:
-        forked = DDPStrategy(
-            start_method="fork", process_group_backend="gloo", timeout=timedelta(seconds=60)
-        )
         fit = Fit(
             module=partial(module, **module_settings or {}),
             data=partial(
@@ -87,14 +99,7 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
                 make_example=ExampleMaker(image_size=64, mask_size=16, flip=True),
                 batch_size=2,
             ),
-            trainer=partial(
-                Trainer,
-                accelerator="cpu",
-                devices=ranks,
-                strategy=strategy or (forked if ranks > 1 else "auto"),
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            ),
+            trainer=quiet_trainer(ranks, strategy),
             callbacks={str(number): callback for number, callback in enumerate(callbacks)},
             loggers={},
             checkpoints=Checkpoints(every_n_steps=every_n_steps),
