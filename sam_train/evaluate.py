@@ -118,7 +118,8 @@ def wanted_tasks(cfg: DictConfig) -> dict[str, dict[str, Any]]:
         raise ValueError(f"there is no protocol {min(unknown)}, only {', '.join(cfg.protocols)}")
     for name, task in tasks.items():
         if unknown := task.keys() - set(TASK_KEYS):
-            raise ValueError(f"suite.tasks.{name} has no {min(unknown)}, only {', '.join(TASK_KEYS)}")
+            known = ", ".join(TASK_KEYS)
+            raise ValueError(f"suite.tasks.{name} has no {min(unknown)}, only {known}")
     return tasks
 
 

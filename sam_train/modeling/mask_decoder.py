@@ -161,7 +161,11 @@ def split_details(
         return None, None
     cells = details.flatten(2).transpose(1, 2)  # (N, hw, 3 C)
     halves, quarters = cells.split([dim, 2 * dim], dim=-1)
-    return halves.reshape(len(cells), -1, dim // 4), quarters.reshape(len(cells), -1, dim // 8)
+    count, cell_count = cells.shape[:2]  # named, because there may be no prompt at all
+    return (
+        halves.reshape(count, 4 * cell_count, dim // 4),
+        quarters.reshape(count, 16 * cell_count, dim // 8),
+    )
 
 
 def quarter(
@@ -176,5 +180,7 @@ def unfold_quarters(
     logits: Float[Tensor, "N pixels M"], height: int, width: int
 ) -> Float[Tensor, "N M H W"]:
     """Puts pixels that are listed by cell, quarter and quarter of it back on their grid."""
-    grid = logits.reshape(-1, height, width, 2, 2, 2, 2, logits.shape[-1])
-    return grid.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, logits.shape[-1], 4 * height, 4 * width)
+    count, candidates = len(logits), logits.shape[-1]
+    grid = logits.reshape(count, height, width, 2, 2, 2, 2, candidates)
+    grid = grid.permute(0, 7, 1, 3, 5, 2, 4, 6)
+    return grid.reshape(count, candidates, 4 * height, 4 * width)

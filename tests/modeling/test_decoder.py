@@ -228,3 +228,8 @@ def test_a_gradient_reaches_every_parameter_of_a_decoder_that_gets_all_prompts()
     parts = (sam.prompt_encoder, sam.mask_decoder)
     silent = [n for part in parts for n, p in part.named_parameters() if p.grad is None]
     assert silent == []
+
+
+def test_no_prompts_give_no_masks(sam: Sam) -> None:
+    logits, iou_pred = official(sam, draw_embeddings(1), boxes=torch.zeros(0, 4))
+    assert logits.shape == (0, 4, 16, 16) and iou_pred.shape == (0, 4)
