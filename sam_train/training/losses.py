@@ -134,7 +134,8 @@ class LossOfBest(torch.autograd.Function):
         focal_weight: float,
         dice_weight: float,
     ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"], Float[Tensor, " N"]]:
-        losses, gradients = [], []
+        losses: list[Tensor] = []
+        gradients: list[Tensor] = []
         for logits, masks in in_chunks(mask_logits, gt_masks):
             with torch.enable_grad():
                 logits = logits.detach().requires_grad_()

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tools.benchmarks import __main__ as command
 from tools.benchmarks.comparison import Comparison, peak_mb, report
@@ -36,3 +37,9 @@ def test_an_unknown_benchmark_is_named(capsys):
     with pytest.raises(SystemExit):
         command.main(["rle_encod"])
     assert "there is no benchmark rle_encod; there are rle_encode" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_benchmark_says_so():
+    with pytest.raises(SystemExit, match="there is no GPU here"):
+        command.main(["gpu"])

@@ -2,6 +2,7 @@
 
     python -m tools.benchmarks                 # all of them
     python -m tools.benchmarks rle_encode      # one
+    python -m tools.benchmarks gpu             # encoder and training on one GPU, without a peer
 
 One thread, medians of CPU time of alternating runs: what else the machine does disturbs it less
 than the clock. The exit status is 1 where the results differ; a target that is missed is only
@@ -20,6 +21,9 @@ BENCHMARKS = (
     "error_points",
     "error_centre",
     "mask_loss",
+    "train_step",
+    "encoder",
+    "decoder",
     "amg_post",
     "small_regions",
     "amg",
@@ -34,10 +38,14 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    known = (*BENCHMARKS, "gpu")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     names = parser.parse_args(arguments).names or BENCHMARKS
-    if unknown := set(names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(BENCHMARKS)}")
+    if unknown := set(names) - set(known):
+        parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(known)}")
+    if "gpu" in names:
+        on_gpu()
+        names = [name for name in names if name != "gpu"]
     # Before torch, OpenCV or NumPy are imported.
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
     from tools.benchmarks.comparison import report
@@ -45,6 +53,15 @@ def main(arguments: list[str] | None = None) -> None:
     equal = [report(import_module(f"tools.benchmarks.{name}").compare()) for name in names]
     if not all(equal):
         sys.exit("benchmarks: the results of ours and of the peer differ, see the table.")
+
+
+def on_gpu() -> None:
+    """Prints the throughput on a GPU, if there is one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit("benchmarks: there is no GPU here, so the throughput on one is not measured.")
+    import_module("tools.benchmarks.gpu").main()
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ DILATION_RATIO = 0.02  # of the image's diagonal (Cheng et al. 2021)
 
 def iou(pred: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "H W"]) -> float:
     """Intersection over union; two empty masks have 0."""
-    union = int(np.count_nonzero(pred | truth))
-    return int(np.count_nonzero(pred & truth)) / union if union else 0.0
+    shared = int(np.count_nonzero(pred & truth))
+    union = int(np.count_nonzero(pred)) + int(np.count_nonzero(truth)) - shared
+    return shared / union if union else 0.0
 
 
 def boundary_band(

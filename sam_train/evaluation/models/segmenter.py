@@ -64,21 +64,21 @@ def ask(segmenter: Segmenter, prompts: ImagePrompts, *, multimask_output: bool) 
         )
     if not answer.iou_pred.isfinite().all():
         raise ValueError("the model answers with scores that are no finite numbers; mend its head")
+    if answer.low_res_logits.isnan().any():
+        raise ValueError("the model answers with logits that are no numbers; mend its weights")
     return answer
 
 
 def full_logits(
     segmenter: Segmenter, low_res_logits: Float[Tensor, "N h w"], size: tuple[int, int]
 ) -> Float[Tensor, "N H W"]:
-    """The logits at the image's own (H, W), refused at any other and where they are NaN."""
+    """The logits at the image's own (H, W), refused at any other."""
     logits = segmenter.enlarge(low_res_logits)
     if tuple(logits.shape) != (len(low_res_logits), *size):
         raise ValueError(
             f"the model answers with masks of {tuple(logits.shape[1:])} pixels for an image of "
             f"{size}; mend its `enlarge`"
         )
-    if logits.isnan().any():
-        raise ValueError("the model answers with logits that are no numbers; mend its weights")
     return logits
 
 

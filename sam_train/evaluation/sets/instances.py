@@ -168,7 +168,7 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def xyxy(bbox: list[float]) -> tuple[float, float, float, float]:
+def xyxy(bbox: list[float | int]) -> tuple[float, float, float, float]:
     """XYWH with ends."""
     x, y, width, height = map(float, bbox)
     return x, y, x + width, y + height
