@@ -6,13 +6,15 @@ every click has a mask prompt, so that the image's projections cannot be shared;
 learn, forward and backward, from 8 clicks.
 """
 
+from functools import partial
+
 import segment_anything
 import torch
 from torch import Tensor, nn
 
 from sam_train.modeling.build import build_sam_vit_b
 from sam_train.modeling.weights import official_state_dict
-from tools.benchmarks.comparison import Comparison, Work
+from tools.benchmarks.comparison import Comparison
 
 Outputs = tuple[Tensor, ...]
 
@@ -29,7 +31,9 @@ def compare() -> list[Comparison]:
         coords, labels = 1024 * torch.rand(clicks, 1, 2), torch.ones(clicks, 1, dtype=torch.int)
         masks = torch.randn(clicks, 1, 256, 256) if has_masks else None
         run = learn if learns else predict
-        ours, theirs = (work(run, model, embedding, coords, labels, masks) for model in (sam, peer))
+        ours, theirs = (
+            partial(run, model, embedding, coords, labels, masks) for model in (sam, peer)
+        )
         pairs = zip(ours(), theirs(), strict=True)
         return Comparison(
             f"decoder{name}",
@@ -51,10 +55,6 @@ def compare() -> list[Comparison]:
 def is_near(one: Tensor, other: Tensor) -> bool:
     """Whether two results differ by less than 1e-4, and by less than that of the largest."""
     return (one - other).abs().max().item() < 1e-4 * min(other.abs().max().item(), 1.0)
-
-
-def work(run: Work, model: nn.Module, embedding: Tensor, *prompts: Tensor | None) -> Work:
-    return lambda: run(model, embedding, *prompts)
 
 
 def decode(

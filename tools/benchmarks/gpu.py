@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -172,11 +173,11 @@ def synchronize(device: torch.device) -> None:
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    moved = {
+    moved: Any = {
         name: part.to(device, non_blocking=True) if torch.is_tensor(part) else part
         for name, part in batch.items()
     }
-    return Batch(**moved)
+    return moved
 
 
 def draw_dataset(root: Path) -> Path:

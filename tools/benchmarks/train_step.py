@@ -10,6 +10,8 @@ most a third of the peer's, and the same in the second row, of 3 rounds.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from sam2.modeling.sam.mask_decoder import MaskDecoder
@@ -53,7 +55,7 @@ class StubEncoder(nn.Module):
 class Recorder(TrainingAnnotator):
     """Remembers the prompts that it gives."""
 
-    def __call__(self, *args: object, **kwargs: object) -> Prompts:
+    def __call__(self, *args: Any, **kwargs: Any) -> Prompts:
         self.last = super().__call__(*args, **kwargs)
         return self.last
 
@@ -134,7 +136,7 @@ def comparison(rounds: int, *, target: float | None = None) -> Comparison:
 def step(sam: Sam, gt_masks: Tensor, rounds: int, rules: RoundRules) -> tuple[Tensor, Prompts]:
     """Our step: the loss of all rounds and the prompts of the last."""
     annotator = Recorder(num_corrections=rounds - 1, rounds_without_point=0, box_probability=0.0)
-    unused = Optimization(torch.optim.SGD, lambda progress: 1.0, lr=1.0, weight_decay=0.0)
+    unused = Optimization(partial(torch.optim.SGD), lambda progress: 1.0, lr=1.0, weight_decay=0.0)
     module = SamModule(sam, annotator=annotator, loss=MaskLoss(), optimization=unused, rules=rules)
     played, _ = module.interact(batch_of(gt_masks))
     return torch.stack([losses["loss"].mean() for losses in played]).sum(), annotator.last
