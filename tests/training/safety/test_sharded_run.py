@@ -30,7 +30,9 @@ def test_a_sharded_run_leaves_the_weights_of_one_without_shards_and_goes_on_from
     folder = tmp_path / "sharded"
     sharded = trained(start_ranks, folder)
     whole = train(tmp_path / "whole", ranks=2)
-    torch.testing.assert_close(sharded.state_dict(), whole.state_dict(), rtol=1e-2, atol=2e-3)
+    # Sums in another order; AdamW's first steps make much of the last bits of small gradients.
+    weights, expected = (dict(sam.named_parameters()) for sam in (sharded, whole))
+    torch.testing.assert_close(weights, expected, rtol=0, atol=5e-3)
 
     (folder / "model.safetensors").unlink()
     sealed(checkpoint_folder(folder))[0].unlink()  # of the last step
