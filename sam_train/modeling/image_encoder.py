@@ -2,13 +2,23 @@
 
 from functools import partial
 
+import torch
 from jaxtyping import Float
-from timm.models.vision_transformer_sam import VisionTransformerSAM
+from timm.models.vision_transformer_sam import Attention, VisionTransformerSAM, get_rel_pos
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Position terms that are computed at once on a CPU without gradients: a row of queries of a
+# global block of ViT-B. All at once they are 12 x 4096 x 4096 numbers, 800 MB, written and read
+# (with the scores: the encoder peaks at 0.4 instead of 2.6 GB).
+CPU_TERMS = 2**22
 
 
 class ImageEncoderViT(VisionTransformerSAM):
-    """SAM's ViT, which is timm's with LayerNorm eps 1e-6 in the blocks (timm's default is 1e-5)."""
+    """SAM's ViT, which is timm's with LayerNorm eps 1e-6 in the blocks (timm's default is 1e-5).
+
+    Only its attention is ours: see `RelativeAttention`.
+    """
 
     def __init__(
         self,
@@ -34,6 +44,8 @@ class ImageEncoderViT(VisionTransformerSAM):
             num_classes=0,
             global_pool="",
         )
+        for block in self.blocks:
+            block.attn = RelativeAttention(block.attn)
         self.img_size = img_size
         self.embedding_size = img_size // 16
 
@@ -55,3 +67,49 @@ class ImageEncoderViT(VisionTransformerSAM):
         if name.startswith("blocks."):
             return int(name.split(".")[1]) + 1
         return 0 if name.startswith(("patch_embed", "pos_embed")) else self.num_layers + 1
+
+
+class RelativeAttention(nn.Module):
+    """Attention over a grid, with a term for the rows and one for the columns between two cells.
+
+    The weights are those of the timm layer that it takes the place of, and so are the results.
+    On a CPU without gradients the terms, a number for each pair of cells and head, are made for
+    a few rows of queries at a time, and the scores never (`scaled_dot_product_attention`).
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.rel_pos_h, self.rel_pos_w = attention.rel_pos_h, attention.rel_pos_w
+        self.qkv, self.proj = attention.qkv, attention.proj
+
+    def forward(self, x: Float[Tensor, "B H W C"]) -> Float[Tensor, "B H W C"]:
+        _, height, width, _ = x.shape
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(3, 0, 4, 1, 2, 5)
+        q, k, v = qkv.unbind(0)  # (B, heads, H, W, c)
+        down = torch.einsum("bnhwc,hkc->bnhwk", q, get_rel_pos(height, height, self.rel_pos_h))
+        right = torch.einsum("bnhwc,wkc->bnhwk", q, get_rel_pos(width, width, self.rel_pos_w))
+
+        k, v = k.flatten(2, 3), v.flatten(2, 3)  # (B, heads, HW, c)
+        step = self._rows_at_once(q)
+        parts = [
+            F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=add(down, right))
+            for q, down, right in zip(
+                *(part.split(step, dim=2) for part in (q, down, right)), strict=True
+            )
+        ]
+        x = torch.cat(parts, dim=2)  # (B, heads, HW, c)
+        return self.proj(x.transpose(1, 2).flatten(2)).unflatten(1, (height, width))
+
+    def _rows_at_once(self, q: Float[Tensor, "B heads H W c"]) -> int:
+        batch, heads, height, width, _ = q.shape
+        if torch.is_grad_enabled() or q.device.type != "cpu":
+            return height
+        return max(CPU_TERMS // (batch * heads * width * height * width), 1)
+
+
+def add(
+    down: Float[Tensor, "B heads h W H"], right: Float[Tensor, "B heads h W W"]
+) -> Float[Tensor, "B heads h*W H*W"]:
+    """The position terms of some rows of queries with all cells."""
+    return (down[..., :, None] + right[..., None, :]).flatten(4).flatten(2, 3)

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from timm.models.vision_transformer_sam import Attention
 from torch import Tensor
 
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.cells import fold, unfold
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder import CPU_TERMS, ImageEncoderViT, RelativeAttention
 from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
 from sam_train.modeling.layers import LayerNorm2d
 from sam_train.modeling.mask_decoder import split_details, unfold_quarters
@@ -76,6 +77,21 @@ def test_a_vit_has_one_cell_for_each_patch_of_16_pixels() -> None:
     encoder = small_vit().eval()
     assert encoder(torch.randn(2, 3, 64, 64)).shape == (2, 16, 4, 4)
     assert (encoder.embedding_size, encoder.num_layers) == (4, 2)
+
+
+def test_attention_by_rows_of_queries_equals_timms_and_has_its_gradients() -> None:
+    layer = Attention(16, num_heads=8, use_rel_pos=True, input_size=(32, 32))
+    for table in (layer.rel_pos_h, layer.rel_pos_w):
+        torch.nn.init.normal_(table)
+    ours, x = RelativeAttention(layer), torch.randn(4, 32, 32, 16)
+    expected = layer(x)
+    with torch.no_grad():
+        assert CPU_TERMS < 4 * 8 * 32 * 32**2 * 32  # so it takes several parts
+        torch.testing.assert_close(ours(x), expected, rtol=0, atol=1e-5)
+    gradients = [
+        torch.autograd.grad(y.square().sum(), layer.rel_pos_h)[0] for y in (ours(x), expected)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
 
 def test_the_layers_of_a_vit_are_embedding_blocks_and_neck() -> None:

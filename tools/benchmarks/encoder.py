@@ -44,4 +44,4 @@ def draw_positions(encoder: nn.Module) -> None:
     """Random position tables; new ones are zero and would hide what they cost and mean."""
     for name, parameter in encoder.named_parameters():
         if "rel_pos" in name or "pos_embed" in name:
-            parameter.normal_(std=0.1)
+            parameter.normal_(std=0.05)
