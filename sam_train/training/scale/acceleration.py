@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch._dynamo import mark_dynamic
+from torch._dynamo import maybe_mark_dynamic
 
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
@@ -46,7 +46,8 @@ class Acceleration:
 def bucketed(decode: Decode) -> Decode:
     """Decodes numbers of objects that are powers of two, and any number of points.
 
-    So a run compiles one graph for each of these numbers, with and without mask prompts.
+    So a run compiles one graph for each of these numbers, with and without mask prompts. (A model
+    that draws its prompts as maps, `tiny`, has one more for each number of points.)
     """
 
     def decode_bucket(
@@ -56,7 +57,7 @@ def bucketed(decode: Decode) -> Decode:
         filled = torch.arange(bucket(count), device=image_index.device).clamp(max=count - 1)
         prompts = prompts[filled]
         for points in (prompts.point_coords, prompts.point_labels):
-            mark_dynamic(points, 1)
+            maybe_mark_dynamic(points, 1)
         low_res_logits, iou_pred = decode(image_embeddings, prompts, image_index[filled])
         return low_res_logits[:count], iou_pred[:count]
 

@@ -69,11 +69,13 @@ def test_a_run_compiles_few_graphs_and_its_answers_stay() -> None:
 import torch
 from torch._dynamo.utils import counters
 from sam_train.interaction.prompts import point_prompts
-from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.build import assemble
+from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.scale.acceleration import Acceleration
 
-sam = build_sam_tiny(image_size=64, dim=32)
+encoder = ImageEncoderViT(64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16)
+sam = assemble(encoder, dim=16, depth=2, num_heads=2, mlp_dim=32, dropout=0.0).eval()
 Acceleration(compile_encoder=True, compile_decoder=True, backend="aot_eager")(sam)
 images = torch.full((1, 3, 64, 64), 100, dtype=torch.uint8)
 with torch.no_grad():
