@@ -61,7 +61,7 @@ def _ellipse_iou(
     height, width = gt_mask.shape
     x0, x1 = max(0, math.floor(cx - rx)), min(width, math.ceil(cx + rx) + 1)
     y0, y1 = max(0, math.floor(cy - ry)), min(height, math.ceil(cy + ry) + 1)
-    y, x = np.mgrid[y0:y1, x0:x1]
+    y, x = np.arange(y0, y1)[:, None], np.arange(x0, x1)
     shape = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
 
     intersection = int((shape & gt_mask[y0:y1, x0:x1]).sum())

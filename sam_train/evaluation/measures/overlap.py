@@ -9,10 +9,32 @@ from jaxtyping import Bool
 DILATION_RATIO = 0.02  # of the image's diagonal (Cheng et al. 2021)
 
 
-def iou(pred: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "H W"]) -> float:
-    """Intersection over union; two empty masks have 0."""
-    shared = int(np.count_nonzero(pred & truth))
-    union = int(np.count_nonzero(pred)) + int(np.count_nonzero(truth)) - shared
+def mask_window(mask: Bool[np.ndarray, "H W"]) -> tuple[slice, slice]:
+    """The rows and columns outside of which a mask is empty."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return slice(y, y + height), slice(x, x + width)
+
+
+def union_window(a: tuple[slice, slice], b: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The smallest window around two, of which the second may be empty."""
+    if b[0].start == b[0].stop:
+        return a
+    rows, columns = (
+        slice(min(x.start, y.start), max(x.stop, y.stop)) for x, y in zip(a, b, strict=True)
+    )
+    return rows, columns
+
+
+def iou(
+    pred: Bool[np.ndarray, "H W"],
+    truth: Bool[np.ndarray, "H W"],
+    window: tuple[slice, slice] | None = None,
+) -> float:
+    """Intersection over union; two empty masks have 0. `window` is the truth's, if it is known."""
+    window = mask_window(truth) if window is None else window
+    known = truth[window]
+    shared = int(np.count_nonzero(pred[window] & known))
+    union = int(np.count_nonzero(pred)) + int(np.count_nonzero(known)) - shared
     return shared / union if union else 0.0
 
 

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from sam_train.evaluation.models.segmenter import Answer, ImagePrompts
+from sam_train.inference.automatic.enlarging import enlarged_axis
+from sam_train.inference.automatic.outline_tiles import Levels, tiled_masks
 from sam_train.inference.predictor import SamPredictor
 from sam_train.modeling.build import sam_model_registry
 from sam_train.modeling.checkpoint import load_model
@@ -40,6 +42,29 @@ class SamSegmenter:
         # Before enlarging, where there is less to subtract from; the result is the same.
         shifted = low_res_logits - self.predictor.model.mask_threshold
         return self.predictor.upscale(shifted[:, None])[:, 0]
+
+    @torch.inference_mode()
+    def enlarged_masks(self, low_res_logits: Float[Tensor, "N h w"]) -> Bool[np.ndarray, "N H W"]:
+        """Computes only the tiles that an outline passes through."""
+        predictor = self.predictor
+        rows, columns = (
+            enlarged_axis(*lengths, low_res_logits.device)
+            for lengths in zip(
+                low_res_logits.shape[1:],
+                [predictor.model.image_size] * 2,
+                predictor.input_size,
+                predictor.original_size,
+                strict=True,
+            )
+        )
+        levels = Levels(predictor.model.mask_threshold, 0.0)
+        masks = np.zeros((len(low_res_logits), *predictor.original_size), bool)
+        for group, tiled in tiled_masks(low_res_logits, (rows, columns), levels):
+            for number in range(group.stop - group.start):
+                (x, y), pixels = tiled.window(number)
+                height, width = pixels.shape
+                masks[group.start + number, y : y + height, x : x + width] = pixels
+        return masks
 
 
 class OfficialSegmenter:

@@ -53,6 +53,14 @@ class Segmenter(Protocol):
         """Logits at the size of the image; what is above 0 is the mask."""
 
 
+@runtime_checkable
+class MaskSegmenter(Segmenter, Protocol):
+    """A model that has a quicker way to its masks than through the logits of every pixel."""
+
+    def enlarged_masks(self, low_res_logits: Float[Tensor, "N h w"]) -> Bool[np.ndarray, "N H W"]:
+        """What is above 0 in `enlarge` of the same logits."""
+
+
 def ask(segmenter: Segmenter, prompts: ImagePrompts, *, multimask_output: bool) -> Answer:
     """The answer, refused unless there is one finite score for each candidate of each prompt."""
     answer = segmenter.answer(prompts, multimask_output=multimask_output)
@@ -74,16 +82,25 @@ def full_logits(
 ) -> Float[Tensor, "N H W"]:
     """The logits at the image's own (H, W), refused at any other."""
     logits = segmenter.enlarge(low_res_logits)
-    if tuple(logits.shape) != (len(low_res_logits), *size):
-        raise ValueError(
-            f"the model answers with masks of {tuple(logits.shape[1:])} pixels for an image of "
-            f"{size}; mend its `enlarge`"
-        )
+    check_size(logits.shape, (len(low_res_logits), *size))
     return logits
 
 
 def full_masks(
     segmenter: Segmenter, low_res_logits: Float[Tensor, "N h w"], size: tuple[int, int]
-) -> Bool[Tensor, "N H W"]:
+) -> Bool[np.ndarray, "N H W"]:
     """The masks at the image's own (H, W)."""
-    return full_logits(segmenter, low_res_logits, size) > 0
+    if not isinstance(segmenter, MaskSegmenter):
+        return (full_logits(segmenter, low_res_logits, size) > 0).cpu().numpy()
+    masks = segmenter.enlarged_masks(low_res_logits)
+    check_size(masks.shape, (len(low_res_logits), *size))
+    return masks
+
+
+def check_size(found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Refuses masks that are not as large as the image."""
+    if tuple(found) != expected:
+        raise ValueError(
+            f"the model answers with masks of {tuple(found)} for {expected} (number, height, "
+            "width); mend its `enlarge`"
+        )

@@ -22,8 +22,8 @@ from sam_train.data.rle import decode_rle, encode_mask
 from sam_train.evaluation.measures.calibration import calibration_error
 from sam_train.evaluation.measures.coco_matching import IOU_THRESHOLDS, match
 from sam_train.evaluation.measures.summary import Row, mean
-from sam_train.evaluation.models.segmenter import Segmenter
-from sam_train.evaluation.protocols.grid import grid_masks, grid_pixels
+from sam_train.evaluation.models.segmenter import Segmenter, full_masks
+from sam_train.evaluation.protocols.grid import grid_masks
 from sam_train.evaluation.protocols.rounds import prompts_at_once
 from sam_train.evaluation.sets.sampling import EvaluatedImage
 
@@ -56,7 +56,7 @@ class AutomaticProtocol:
         masks = [
             mask
             for batch in found.low_res_logits.split(step)
-            for mask in grid_pixels(segmenter, batch, evaluated.size)
+            for mask in full_masks(segmenter, batch, evaluated.size)
         ]
         truth = [decode_rle(rle) for rle in evaluated.masks.values()]
         row = compared(masks, found.iou_pred.tolist(), truth)

@@ -108,7 +108,7 @@ class BoxProtocol:
             if self.refine:
                 again = ImagePrompts(boxes=batch, mask_inputs=best[:, None])
                 best = ask(segmenter, again, multimask_output=False).most_confident()
-            for mask in full_masks(segmenter, best, size).cpu().numpy():
+            for mask in full_masks(segmenter, best, size):
                 yield encode_mask(mask)
 
 

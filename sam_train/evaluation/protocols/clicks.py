@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sam_train.evaluation.measures.calibration import calibration_error
 from sam_train.evaluation.measures.floors import DISC_RADIUS, floor_ious
-from sam_train.evaluation.measures.overlap import boundary_band, iou
+from sam_train.evaluation.measures.overlap import boundary_band, iou, mask_window, union_window
 from sam_train.evaluation.measures.summary import Row, summarise_masks
 from sam_train.evaluation.models.segmenter import ImagePrompts, Segmenter, ask
 from sam_train.evaluation.protocols.rounds import (
@@ -98,14 +98,15 @@ class ClickProtocol:
     ) -> list[Row]:
         truth = torch.from_numpy(batch.masks)
         seeds = mask_seeds(evaluated.key, batch.ids)
-        rows = list(self._descriptions(evaluated, batch, mask_centre(truth)))
+        centres = mask_centre(truth)
+        rows = list(self._descriptions(evaluated, batch, centres))
         bands = [boundary_band(mask) if self.boundary else None for mask in batch.masks]
 
         for played in click_rounds(
             segmenter,
-            batch.masks,
+            batch,
             max(self.clicks),
-            first_clicks=self._first_clicks(truth, seeds),
+            first_clicks=self._first_clicks(truth, centres, seeds),
             ignored=evaluated.ignored,
         ):
             count = played.point_labels.shape[1]
@@ -139,11 +140,13 @@ class ClickProtocol:
             }
 
     def _first_clicks(
-        self, truth: Bool[Tensor, "N H W"], seeds: Int[Tensor, " N"]
+        self,
+        truth: Bool[Tensor, "N H W"],
+        centres: Float[Tensor, "N 2"],
+        seeds: Int[Tensor, " N"],
     ) -> tuple[Float[Tensor, "N 2"], Int[Tensor, " N"]]:
-        if self.first_click == "centre":
-            coords = mask_centre(truth)
-        else:
+        coords = centres
+        if self.first_click == "random":
             coords, _ = pixel_at(truth, uniform(seeds, 4))  # noise takes the streams 0 to 3
         return coords, torch.full((len(truth),), FOREGROUND)
 
@@ -170,7 +173,7 @@ class ClickProtocol:
         best = np.zeros(len(rows))
         for candidate in logits.unbind(1):
             masks = masks_at(segmenter, candidate, evaluated.size, evaluated.ignored)
-            best = np.maximum(best, [iou(m, t) for m, t in zip(masks, batch.masks, strict=True)])
+            best = np.maximum(best, batch.ious(masks))
         scores = played.answer.iou_pred.amax(1).tolist()
         for row, oracle, score, mask in zip(rows, best, scores, played.pred_masks, strict=True):
             row["oracle_at_1"] = float(oracle)
@@ -186,8 +189,9 @@ class ClickProtocol:
         bands: Sequence[Bool[np.ndarray, "H W"] | None],
     ) -> None:
         """The numbers of one prompt for every mask of the batch."""
-        for row, mask, truth, band in zip(rows, masks, batch.masks, bands, strict=True):
-            row[f"iou_{name}"] = iou(mask, truth)
+        parts = zip(rows, masks, batch.ious(masks), bands, strict=True)
+        for row, mask, overlap, band in parts:
+            row[f"iou_{name}"] = overlap
             if band is not None:
                 row[f"boundary_iou_{name}"] = iou(boundary_band(mask), band)
             if self.keep_masks:
@@ -196,22 +200,35 @@ class ClickProtocol:
 
 def click_rounds(
     segmenter: Segmenter,
-    truth: Bool[np.ndarray, "N H W"],
+    batch: MaskBatch,
     num_clicks: int,
     *,
     first_clicks: tuple[Float[Tensor, "N 2"], Int[Tensor, " N"]],
     ignored: Bool[np.ndarray, "H W"] | None = None,
 ) -> Iterator[ClickRound]:
     """Clicks on every object, then on the centre of its largest error; the image must be set."""
-    known = torch.from_numpy(truth)
     return play_clicks(
         segmenter,
-        truth.shape[1:],
+        batch.masks.shape[1:],
         first_clicks,
-        lambda pred_masks: error_centre(torch.from_numpy(pred_masks), known),
+        lambda pred_masks: largest_errors(pred_masks, batch),
         num_clicks=num_clicks,
         ignored=ignored,
     )
+
+
+def largest_errors(
+    pred_masks: Bool[np.ndarray, "N H W"], batch: MaskBatch
+) -> tuple[Float[Tensor, "N 2"], Int[Tensor, " N"]]:
+    """The centre of the largest error of each mask, looked for where one of the two masks is."""
+    clicks = []
+    for pred, known, window in zip(pred_masks, batch.masks, batch.windows, strict=True):
+        rows, columns = union_window(window, mask_window(pred))
+        parts = (torch.from_numpy(mask[None, rows, columns]) for mask in (pred, known))
+        coords, labels = error_centre(*parts)
+        clicks.append((coords + coords.new_tensor([columns.start, rows.start]), labels))
+    coords, labels = (torch.cat(part) for part in zip(*clicks, strict=True))
+    return coords, labels
 
 
 def mask_seeds(key: str, ids: Sequence[int]) -> Int[Tensor, " N"]:

@@ -6,9 +6,8 @@ then box NMS by predicted IoU.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from sam_train.evaluation.models.segmenter import ImagePrompts, Segmenter, ask, full_logits
@@ -75,10 +74,3 @@ def _answer_points(
         boxes = mask_boxes(masks).long()
         kept.append([part[found].cpu() for part in (candidate, scores, stability, boxes)])
     return tuple(torch.cat(part) for part in zip(*kept, strict=True))  # type: ignore[return-value]
-
-
-def grid_pixels(
-    segmenter: Segmenter, low_res_logits: Float[Tensor, "N h w"], size: tuple[int, int]
-) -> Bool[np.ndarray, "N H W"]:
-    """Some of the masks at the image's own size."""
-    return (full_logits(segmenter, low_res_logits, size) > 0).cpu().numpy()

@@ -5,7 +5,9 @@ and all others are chosen alike: of the missed and of the wrong pixels, those th
 left (at first nothing is found), the region whose inmost pixel is deeper is clicked there. Depth
 is the exact distance to the outside, the image's border is outside, pixels that were clicked
 before count 0; a tie goes to the wrong pixels (a background click); of equally deep pixels the
-first in reading order is taken. Pixels that the set ignores are neither clicked nor counted.
+first in reading order is taken (distances are compared exactly; RITM compares OpenCV's floats,
+which differ in the last bit between equal ones, about once in 1,000 clicks). Pixels that the set
+ignores are neither clicked nor counted.
 
 NoC@q is the number of the first click whose mask has IoU >= q, at most 20; a mask that does not
 reach it counts 20. Failures are masks that count 20, so one that reaches it at the 20th click is
@@ -23,7 +25,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sam_train.evaluation.measures.overlap import iou
 from sam_train.evaluation.measures.summary import Row, counts_of, mean, means
 from sam_train.evaluation.models.segmenter import Segmenter
 from sam_train.evaluation.protocols.rounds import (
@@ -94,8 +95,8 @@ class NocProtocol:
             num_clicks=self.max_clicks,
             ignored=evaluated.ignored,
         ):
-            for history, mask, truth in zip(ious, played.pred_masks, batch.masks, strict=True):
-                history.append(iou(mask, truth))
+            for history, overlap in zip(ious, batch.ious(played.pred_masks), strict=True):
+                history.append(overlap)
         return [
             self._row(evaluated, batch, number, ious[number], played)
             for number in range(len(batch.ids))

@@ -20,8 +20,8 @@ from pycocotools import mask as coco_mask
 from sam_train.data.rle import encode_mask, rle_area
 from sam_train.evaluation.measures.coco_matching import recalls
 from sam_train.evaluation.measures.summary import SIZES, Row, counts_of, means, size_class
-from sam_train.evaluation.models.segmenter import Segmenter
-from sam_train.evaluation.protocols.grid import GridMasks, grid_masks, grid_pixels
+from sam_train.evaluation.models.segmenter import Segmenter, full_masks
+from sam_train.evaluation.protocols.grid import GridMasks, grid_masks
 from sam_train.evaluation.protocols.rounds import prompts_at_once
 from sam_train.evaluation.sets.annotated_image import Instance
 from sam_train.evaluation.sets.sampling import EvaluatedImage
@@ -87,7 +87,7 @@ def overlaps(
     found = [np.zeros((0, len(objects)))]
     step = prompts_at_once(size)
     for start in range(0, len(masks) if objects else 0, step):
-        pixels = grid_pixels(segmenter, masks.low_res_logits[start : start + step], size)
+        pixels = full_masks(segmenter, masks.low_res_logits[start : start + step], size)
         rles = [encode_mask(mask) for mask in pixels]
         found.append(np.asarray(coco_mask.iou(rles, truth, crowd)).reshape(len(rles), -1))
     return np.concatenate(found)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sam_train.data.records import Rle
 from sam_train.data.rle import decode_rle, encode_mask
+from sam_train.evaluation.measures.overlap import iou, mask_window
 from sam_train.evaluation.models.segmenter import (
     Answer,
     ImagePrompts,
@@ -31,10 +32,15 @@ NextClicks = Callable[[Bool[np.ndarray, "N H W"]], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class MaskBatch:
-    """Some masks of one image, decoded, by their index in the set."""
+    """Some masks of one image, decoded, by their index in the set, and where they lie in it."""
 
     ids: list[int]
     masks: Bool[np.ndarray, "N H W"]
+    windows: list[tuple[slice, slice]]
+
+    def ious(self, pred_masks: Bool[np.ndarray, "N H W"]) -> list[float]:
+        """The IoU of one prediction for each mask."""
+        return list(map(iou, pred_masks, self.masks, self.windows))
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ def mask_batches(evaluated: EvaluatedImage) -> Iterator[MaskBatch]:
     step = prompts_at_once(evaluated.size)
     for start in range(0, len(ids), step):
         batch = ids[start : start + step]
-        yield MaskBatch(batch, np.stack([decode_rle(evaluated.masks[id]) for id in batch]))
+        masks = np.stack([decode_rle(evaluated.masks[id]) for id in batch])
+        yield MaskBatch(batch, masks, [mask_window(mask) for mask in masks])
 
 
 def prompts_at_once(size: tuple[int, int]) -> int:
@@ -98,7 +105,7 @@ def masks_at(
     ignored: Bool[np.ndarray, "H W"] | None = None,
 ) -> Bool[np.ndarray, "N H W"]:
     """The masks at the image's own size, without ignored pixels."""
-    masks = full_masks(segmenter, low_res_logits, size).cpu().numpy()
+    masks = full_masks(segmenter, low_res_logits, size)
     return masks if ignored is None else masks & ~ignored
 
 

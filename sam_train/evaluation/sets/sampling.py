@@ -103,7 +103,8 @@ def read_chosen(
     try:
         masks, image = labeled.masks(), labeled.load()
         ids = range(len(masks)) if chosen.mask_ids is None else chosen.mask_ids
-        ignored = labeled.ignored() if getattr(labeled, "ignored", None) else None
+        read_ignored = getattr(labeled, "ignored", None)
+        ignored = read_ignored() if read_ignored is not None else None
         kept = {id: masks[id] for id in ids}
         for id, rle in kept.items():
             if tuple(rle["size"]) != image.shape[:2]:

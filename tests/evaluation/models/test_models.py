@@ -145,3 +145,15 @@ def test_sam2_answers_from_its_package():
 
     assert len(rows) == 2
     assert all(0 <= row["iou_at_2"] <= 1 for row in rows)
+
+
+def test_the_quick_way_to_masks_is_the_way_through_all_logits(ours_and_official):
+    model, _ = ours_and_official
+    (image,) = evaluated_images(SceneSet("scenes", 1, image_size=150), max_masks_per_image=1)
+    model.set_image(image.image)
+    answer = model.answer(points((40, 70, 1)), multimask_output=True)
+
+    masks = model.enlarged_masks(answer.low_res_logits[0])
+
+    assert np.array_equal(masks, (model.enlarge(answer.low_res_logits[0]) > 0).numpy())
+    assert 0 < masks.mean() < 1

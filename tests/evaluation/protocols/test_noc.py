@@ -7,11 +7,15 @@ from sam_train.evaluation.protocols.noc import NocProtocol, next_click, noc
 
 
 def clicker_of_ritm(pred: np.ndarray, truth: np.ndarray, clicked: np.ndarray) -> tuple:
-    """The rule of `isegm/inference/clicker.py` in its own words: whole frames, float distances."""
+    """The rule of `isegm/inference/clicker.py` in its own words, on whole frames.
+
+    Squared distances are whole numbers; OpenCV's are off in the last bit, which would break ties.
+    """
     depths = []
     for region in (truth & ~pred, ~truth & pred):
         padded = np.pad(region, 1).astype(np.uint8)
-        depths.append(cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1] * ~clicked)
+        distance = cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1]
+        depths.append(np.rint(distance.astype(np.float64) ** 2) * ~clicked)
     is_positive = depths[0].max() > depths[1].max()
     depth = depths[0] if is_positive else depths[1]
     ys, xs = np.where(depth == depth.max())
