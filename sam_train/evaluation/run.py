@@ -8,6 +8,8 @@ two processes, or two machines with a common folder, make the table of one.
 import hashlib
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -162,11 +164,20 @@ def _start_worker(
     from sam_train.threads import set_threads
 
     global _worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     set_threads(1)
     number = numbers.get()
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
     _worker = (build_segmenter(), tasks, folder)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, even by `kill -9`."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run_in_worker(unit: Unit) -> None:

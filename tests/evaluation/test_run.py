@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -61,6 +66,32 @@ def test_two_processes_make_the_table_of_one(tmp_path):
     run_units(partial(ShapeSegmenter, 0.09), tasks, units, tmp_path / "two", workers=2)
 
     assert merge(tasks, units) == all_rows(tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    script = (
+        "import multiprocessing, time\n"
+        "from sam_train.evaluation.run import _end_with_parent\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    worker = context.Process(target=_end_with_parent)\n"
+        "    worker.start()\n"
+        "    print(worker.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    (tmp_path / "start.py").write_text(script)
+    parent = subprocess.Popen([sys.executable, tmp_path / "start.py"], stdout=subprocess.PIPE)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists():
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent")
 
 
 def test_another_model_or_another_setting_has_rows_of_its_own(tmp_path):

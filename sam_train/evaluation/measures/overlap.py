@@ -15,6 +15,12 @@ def mask_window(mask: Bool[np.ndarray, "H W"]) -> tuple[slice, slice]:
     return slice(y, y + height), slice(x, x + width)
 
 
+def grown(window: tuple[slice, slice], margin: int) -> tuple[slice, slice]:
+    """The window with a margin on every side, less what the image does not have."""
+    rows, columns = (slice(max(0, s.start - margin), s.stop + margin) for s in window)
+    return rows, columns
+
+
 def union_window(a: tuple[slice, slice], b: tuple[slice, slice]) -> tuple[slice, slice]:
     """The smallest window around two, of which the second may be empty."""
     if b[0].start == b[0].stop:

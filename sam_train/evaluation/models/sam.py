@@ -1,14 +1,15 @@
 """SAM as an evaluated model: this project's, an official checkpoint, or the official package."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sam_train.evaluation.models.segmenter import Answer, ImagePrompts
+from sam_train.evaluation.models.segmenter import Answer, ImagePrompts, MaskWindow
 from sam_train.inference.automatic.enlarging import enlarged_axis
 from sam_train.inference.automatic.outline_tiles import Levels, tiled_masks
 from sam_train.inference.predictor import SamPredictor
@@ -44,10 +45,12 @@ class SamSegmenter:
         return self.predictor.upscale(shifted[:, None])[:, 0]
 
     @torch.inference_mode()
-    def enlarged_masks(self, low_res_logits: Float[Tensor, "N h w"]) -> Bool[np.ndarray, "N H W"]:
+    def windows(
+        self, low_res_logits: Float[Tensor, "N h w"], *, offset: float
+    ) -> Iterator[MaskWindow]:
         """Computes only the tiles that an outline passes through."""
         predictor = self.predictor
-        rows, columns = (
+        axes = (
             enlarged_axis(*lengths, low_res_logits.device)
             for lengths in zip(
                 low_res_logits.shape[1:],
@@ -57,14 +60,13 @@ class SamSegmenter:
                 strict=True,
             )
         )
-        levels = Levels(predictor.model.mask_threshold, 0.0)
-        masks = np.zeros((len(low_res_logits), *predictor.original_size), bool)
+        rows, columns = axes
+        levels = Levels(predictor.model.mask_threshold, offset)
         for group, tiled in tiled_masks(low_res_logits, (rows, columns), levels):
             for number in range(group.stop - group.start):
-                (x, y), pixels = tiled.window(number)
-                height, width = pixels.shape
-                masks[group.start + number, y : y + height, x : x + width] = pixels
-        return masks
+                area = max(1, tiled.outer_area[number])
+                stability = float(tiled.inner_area[number] / area)
+                yield MaskWindow(*tiled.window(number), stability)
 
 
 class OfficialSegmenter:

@@ -1,5 +1,6 @@
 """What a model must do to be evaluated: three methods, whatever stands behind them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -7,6 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+
+from sam_train.inference.mask_filters import stability_score
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,33 @@ class Segmenter(Protocol):
         """Logits at the size of the image; what is above 0 is the mask."""
 
 
-@runtime_checkable
-class MaskSegmenter(Segmenter, Protocol):
-    """A model that has a quicker way to its masks than through the logits of every pixel."""
+@dataclass(frozen=True)
+class MaskWindow:
+    """A mask at the image's size: outside of the pixels, whose corner is at (x, y), it is empty.
 
-    def enlarged_masks(self, low_res_logits: Float[Tensor, "N h w"]) -> Bool[np.ndarray, "N H W"]:
-        """What is above 0 in `enlarge` of the same logits."""
+    `stability` is the IoU of the masks at logits `offset` above and below the threshold.
+    """
+
+    corner: tuple[int, int]
+    pixels: Bool[np.ndarray, "h w"]
+    stability: float
+
+    @property
+    def frame(self) -> tuple[slice, slice]:
+        """Its rows and columns in the image."""
+        x, y = self.corner
+        height, width = self.pixels.shape
+        return slice(y, y + height), slice(x, x + width)
+
+
+@runtime_checkable
+class WindowSegmenter(Segmenter, Protocol):
+    """A model that finds its masks quicker than through the logits of every pixel."""
+
+    def windows(
+        self, low_res_logits: Float[Tensor, "N h w"], *, offset: float
+    ) -> Iterator[MaskWindow]:
+        """The masks of `enlarge` of the same logits."""
 
 
 def ask(segmenter: Segmenter, prompts: ImagePrompts, *, multimask_output: bool) -> Answer:
@@ -82,25 +106,37 @@ def full_logits(
 ) -> Float[Tensor, "N H W"]:
     """The logits at the image's own (H, W), refused at any other."""
     logits = segmenter.enlarge(low_res_logits)
-    check_size(logits.shape, (len(low_res_logits), *size))
+    expected = (len(low_res_logits), *size)
+    if tuple(logits.shape) != expected:
+        raise ValueError(
+            f"the model answers with masks of {tuple(logits.shape)} for {expected} (number, "
+            "height, width); mend its `enlarge`"
+        )
     return logits
+
+
+def mask_windows(
+    segmenter: Segmenter,
+    low_res_logits: Float[Tensor, "N h w"],
+    size: tuple[int, int],
+    *,
+    offset: float = 0.0,
+) -> Iterator[MaskWindow]:
+    """The masks at the image's own (H, W), one after the other."""
+    if isinstance(segmenter, WindowSegmenter):
+        yield from segmenter.windows(low_res_logits, offset=offset)
+        return
+    logits = full_logits(segmenter, low_res_logits, size)
+    stability = stability_score(logits, 0.0, offset).tolist()
+    for mask, score in zip((logits > 0).cpu().numpy(), stability, strict=True):
+        yield MaskWindow((0, 0), mask, score)
 
 
 def full_masks(
     segmenter: Segmenter, low_res_logits: Float[Tensor, "N h w"], size: tuple[int, int]
 ) -> Bool[np.ndarray, "N H W"]:
-    """The masks at the image's own (H, W)."""
-    if not isinstance(segmenter, MaskSegmenter):
-        return (full_logits(segmenter, low_res_logits, size) > 0).cpu().numpy()
-    masks = segmenter.enlarged_masks(low_res_logits)
-    check_size(masks.shape, (len(low_res_logits), *size))
+    """The masks at the image's own (H, W), all together."""
+    masks = np.zeros((len(low_res_logits), *size), bool)
+    for mask, window in zip(masks, mask_windows(segmenter, low_res_logits, size), strict=True):
+        mask[window.frame] = window.pixels
     return masks
-
-
-def check_size(found: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Refuses masks that are not as large as the image."""
-    if tuple(found) != expected:
-        raise ValueError(
-            f"the model answers with masks of {tuple(found)} for {expected} (number, height, "
-            "width); mend its `enlarge`"
-        )

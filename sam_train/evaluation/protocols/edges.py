@@ -26,6 +26,7 @@ from sam_train.evaluation.measures.edge_maps import (
     sobel_magnitude,
     thin_edges,
 )
+from sam_train.evaluation.measures.overlap import grown, mask_window
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.models.segmenter import Segmenter, full_logits
 from sam_train.evaluation.protocols.grid import GridMasks, grid_masks
@@ -77,13 +78,13 @@ def edge_map(
 ) -> Float[np.ndarray, "H W"]:
     """The thin edges of all masks together, 0 to 1."""
     strongest = np.zeros(size, np.float32)
-    step = prompts_at_once(size)
-    for start in range(0, len(masks), step):
-        logits = full_logits(segmenter, masks.low_res_logits[start : start + step], size)
+    for batch in masks.low_res_logits.split(prompts_at_once(size)):
+        logits = full_logits(segmenter, batch, size)
         probabilities = logits.sigmoid().cpu().numpy()
         for probability, mask in zip(probabilities, (logits > 0).cpu().numpy(), strict=True):
-            on_boundary = sobel_magnitude(probability) * outer_boundary(mask)
-            np.maximum(strongest, on_boundary, out=strongest)
+            around = grown(mask_window(mask), 2)  # the outer boundary, and what Sobel sees of it
+            on_boundary = sobel_magnitude(probability[around]) * outer_boundary(mask[around])
+            np.maximum(strongest[around], on_boundary, out=strongest[around])
     return thin_edges(normalised(strongest))
 
 

@@ -10,12 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sam_train.evaluation.models.segmenter import ImagePrompts, Segmenter, ask, full_logits
+from sam_train.data.run_edges import foreground_box
+from sam_train.evaluation.models.segmenter import (
+    ImagePrompts,
+    MaskWindow,
+    Segmenter,
+    ask,
+    mask_windows,
+)
 from sam_train.evaluation.protocols.rounds import prompts_at_once
-from sam_train.inference.mask_filters import stability_score, suppress_duplicates
+from sam_train.inference.mask_filters import suppress_duplicates
 from sam_train.inference.point_grid import build_point_grid
 from sam_train.interaction.prompts import FOREGROUND
-from sam_train.interaction.sampling import mask_boxes
+
+STABILITY_OFFSET = 1.0  # logits (segment_anything)
 
 
 @dataclass(frozen=True)
@@ -43,10 +51,9 @@ def grid_masks(
 ) -> GridMasks:
     """The masks of every point of the grid; empty ones are left out. The image must be set."""
     points = torch.from_numpy(build_point_grid(points_per_side) * size[::-1]).float()
-    step = prompts_at_once(size)
     parts = [
-        _answer_points(segmenter, points[start : start + step], size, multimask_output)
-        for start in range(0, len(points), step)
+        _answer_points(segmenter, batch, size, multimask_output)
+        for batch in points.split(prompts_at_once(size))
     ]
     logits, iou_pred, stability, boxes = (torch.cat(part) for part in zip(*parts, strict=True))
     kept = suppress_duplicates(boxes, iou_pred, nms_thresh)
@@ -67,10 +74,19 @@ def _answer_points(
     for candidate, scores in zip(
         answer.low_res_logits.unbind(1), answer.iou_pred.unbind(1), strict=True
     ):
-        logits = full_logits(segmenter, candidate, size)
-        masks = logits > 0
-        found = masks.flatten(1).any(1)
-        stability = stability_score(logits, 0.0, 1.0).float()
-        boxes = mask_boxes(masks).long()
-        kept.append([part[found].cpu() for part in (candidate, scores, stability, boxes)])
+        windows = mask_windows(segmenter, candidate, size, offset=STABILITY_OFFSET)
+        described = [(window.stability, *window_box(window)) for window in windows]
+        stability, *boxes = torch.tensor(described, dtype=torch.float32).unbind(1)
+        found = boxes[0] >= 0
+        parts = (candidate.cpu(), scores.cpu(), stability, torch.stack(boxes, 1).long())
+        kept.append([part[found] for part in parts])
     return tuple(torch.cat(part) for part in zip(*kept, strict=True))  # type: ignore[return-value]
+
+
+def window_box(window: MaskWindow) -> tuple[int, int, int, int]:
+    """The outermost pixels XYXY (inclusive, as in SAM); -1 where the mask is empty."""
+    left, top, right, bottom = foreground_box(window.pixels)
+    if right <= left:
+        return -1, -1, -1, -1
+    x, y = window.corner
+    return x + left, y + top, x + right - 1, y + bottom - 1

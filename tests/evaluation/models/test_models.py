@@ -1,6 +1,8 @@
 """Models behind the three methods: ours beside the official predictor, SAM 2, and the floors."""
 
+import warnings
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,14 +15,22 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
+from segment_anything.utils.onnx import SamOnnxModel
 from torch import nn
 
 from sam_train.data.sets.image_sets import SceneSet
 from sam_train.evaluation.models.baselines import ShapeSegmenter, SlicSegmenter
+from sam_train.evaluation.models.onnx import OnnxSegmenter, onnx_segmenter
 from sam_train.evaluation.models.sam import OfficialSegmenter, SamSegmenter
-from sam_train.evaluation.models.segmenter import ImagePrompts, Segmenter
+from sam_train.evaluation.models.segmenter import (
+    ImagePrompts,
+    Segmenter,
+    full_masks,
+    mask_windows,
+)
 from sam_train.evaluation.protocols.clicks import ClickProtocol
 from sam_train.evaluation.sets.sampling import evaluated_images
+from sam_train.inference.mask_filters import stability_score
 from sam_train.inference.predictor import SamPredictor
 from sam_train.modeling import image_encoder
 from sam_train.modeling.build import assemble
@@ -151,9 +161,65 @@ def test_the_quick_way_to_masks_is_the_way_through_all_logits(ours_and_official)
     model, _ = ours_and_official
     (image,) = evaluated_images(SceneSet("scenes", 1, image_size=150), max_masks_per_image=1)
     model.set_image(image.image)
-    answer = model.answer(points((40, 70, 1)), multimask_output=True)
+    logits = model.answer(points((40, 70, 1)), multimask_output=True).low_res_logits[0]
 
-    masks = model.enlarged_masks(answer.low_res_logits[0])
+    enlarged = model.enlarge(logits)
+    windows = list(mask_windows(model, logits, image.size, offset=1.0))
 
-    assert np.array_equal(masks, (model.enlarge(answer.low_res_logits[0]) > 0).numpy())
-    assert 0 < masks.mean() < 1
+    assert np.array_equal(full_masks(model, logits, image.size), (enlarged > 0).numpy())
+    assert 0 < (enlarged > 0).float().mean() < 1
+    expected = stability_score(enlarged, 0.0, 1.0).tolist()
+    assert [window.stability for window in windows] == pytest.approx(expected)
+
+
+def test_an_exported_decoder_gives_the_same_numbers(ours_and_official, tmp_path):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    ours, official = ours_and_official
+    export_decoder(official.predictor.model, tmp_path / "decoder.onnx")
+    exported = OnnxSegmenter(ours, onnxruntime.InferenceSession(tmp_path / "decoder.onnx"))
+    (image,) = evaluated_images(SceneSet("scenes", 1, image_size=96), max_masks_per_image=3)
+
+    rows, expected = (
+        ClickProtocol(clicks=(1, 3)).evaluate(model, image) for model in (exported, ours)
+    )
+
+    for row, other in zip(rows, expected, strict=True):
+        numbers = {key: value for key, value in row.items() if isinstance(value, float)}
+        assert numbers == pytest.approx({key: other[key] for key in numbers}, abs=2e-3)
+
+
+def export_decoder(sam: Sam, path: Path) -> None:
+    """As segment_anything's `export_onnx_model.py` does."""
+    grid = SIDE // 16
+    inputs = {
+        "image_embeddings": torch.randn(1, DIM, grid, grid),
+        "point_coords": torch.rand(1, 5, 2) * SIDE,
+        "point_labels": torch.randint(0, 4, (1, 5)).float(),
+        "mask_input": torch.randn(1, 1, 4 * grid, 4 * grid),
+        "has_mask_input": torch.ones(1),
+        "orig_im_size": torch.tensor([SIDE * 1.0, SIDE * 1.0]),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            SamOnnxModel(sam, return_single_mask=False),
+            tuple(inputs.values()),
+            path,
+            input_names=list(inputs),
+            output_names=["masks", "iou_predictions", "low_res_masks"],
+            dynamic_axes={name: {1: "num_points"} for name in ("point_coords", "point_labels")},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def test_another_graph_is_refused(ours_and_official):
+    class Graph:
+        def get_inputs(self) -> list:
+            return []
+
+    with pytest.raises(ValueError, match="export the decoder"):
+        OnnxSegmenter(ours_and_official[0], Graph())
+    with pytest.raises(FileNotFoundError, match="no ONNX file none.onnx"):
+        onnx_segmenter("m.safetensors", "none.onnx")
