@@ -9,30 +9,45 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam_train.data.stream.collate import Batch
+from sam_train.interaction.draws import mix_seeds
+
 NUM_PIXELS = 300
 REACH = 1 / 4  # standard deviation of a pair's weight by its distance, in shares of the frame
 # A cosine of 0.25 leaves it open whether two pixels belong together, 1 says e^6 to 1 that they do.
 SCALE, OFFSET = 8.0, -2.0
 
 
+def affinity_losses(
+    affinity: Float[Tensor, "B E side side"], batch: Batch, *, image_size: int, step: int
+) -> Float[Tensor, " B"]:
+    """`affinity_loss` of each image, 0 for one without masks."""
+    shares = batch["input_sizes"] * affinity.shape[-1] / image_size
+    sizes = shares.round().long().clamp(min=1)
+    losses = []
+    for number, features in enumerate(affinity):
+        mine = batch["image_index"] == number
+        seeds = mix_seeds(batch["object_seeds"][mine], step)
+        losses.append(
+            affinity_loss(features, batch["gt_masks"][mine], sizes[number], seed=int(seeds[0]))
+            if len(seeds)
+            else features.sum() * 0
+        )
+    return torch.stack(losses)
+
+
 def affinity_loss(
-    affinity: Float[Tensor, "B E side side"],
+    features: Float[Tensor, "E side side"],
     gt_masks: Bool[Tensor, "N side side"],
-    image_index: Int[Tensor, " N"],
-    sizes: Int[Tensor, "B 2"],
+    size: Int[Tensor, "2"],
     *,
     seed: int,
 ) -> Float[Tensor, ""]:
-    """The mean of `pair_loss` over images, on pixels drawn within their (H, W) `sizes`."""
-    generator = torch.Generator().manual_seed(seed)
-    losses = []
-    for image, features in enumerate(affinity):
-        draw = torch.rand(2, NUM_PIXELS, generator=generator).to(affinity.device)
-        y, x = (draw * sizes[image][:, None]).long()
-        members = gt_masks[image_index == image][:, y, x]
-        shares = torch.stack([y, x]) / affinity.shape[-1]
-        losses.append(pair_loss(features[:, y, x].float(), members, shares))
-    return torch.stack(losses).mean()
+    """`pair_loss` on pixels drawn within the (H, W) `size` of one image."""
+    draw = torch.rand(2, NUM_PIXELS, generator=torch.Generator().manual_seed(seed))
+    y, x = (draw.to(features.device) * size[:, None]).long()
+    shares = torch.stack([y, x]) / features.shape[-1]
+    return pair_loss(features[:, y, x].float(), gt_masks[:, y, x], shares)
 
 
 def pair_loss(

@@ -12,8 +12,10 @@ from sam_train.interaction.annotator import inside_image
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
+from sam_train.training.scale.ranks import sum_over_ranks
 
 ObjectLosses = dict[str, Float[Tensor, " N"]]
+LOSSES, MEASURES = ("loss", "focal", "dice", "iou"), ("iou_at", "iou_error_at", "empty_at")
 
 
 @dataclass(frozen=True)
@@ -89,3 +91,16 @@ def mask_sizes(batch: Batch, image_size: int) -> Int[Tensor, "N 2"]:
     """The (H, W) of each object's image within the grid of the masks."""
     sizes = batch["input_sizes"][batch["image_index"]] * batch["gt_masks"].shape[-1]
     return (sizes / image_size).round().long().clamp(min=1)
+
+
+def mean_over_ranks(rounds: list[ObjectLosses], device: torch.device) -> dict[str, float]:
+    """Means over all objects of all ranks: losses over the rounds, measures round by round."""
+    sums = {"objects": torch.tensor(float(len(rounds[0]["loss"])))}
+    for name in LOSSES:
+        sums[name] = torch.stack([losses[name].sum() for losses in rounds]).mean()
+    for number, losses in enumerate(rounds, start=1):
+        sums |= {f"{name}_{number}": losses[name].sum() for name in MEASURES}
+    values = torch.stack([value.to(device) for value in sums.values()]).tolist()
+    objects, *totals = sum_over_ranks(values, device)
+    means = [total / objects for total in totals]
+    return dict(zip((f"train/{name}" for name in sums), [objects, *means], strict=True))

@@ -18,10 +18,16 @@ from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.weights import first_difference
-from sam_train.training.affinity import affinity_loss
+from sam_train.training.affinity import affinity_losses
 from sam_train.training.losses import MaskLoss
 from sam_train.training.optim import Optimization, Progress
-from sam_train.training.rounds import ObjectLosses, RoundRules, mask_sizes, play_round
+from sam_train.training.rounds import (
+    ObjectLosses,
+    RoundRules,
+    mask_sizes,
+    mean_over_ranks,
+    play_round,
+)
 from sam_train.training.scale.passes import Passes, saved_bytes, take_objects
 from sam_train.training.scale.ranks import (
     average_gradients,
@@ -30,8 +36,6 @@ from sam_train.training.scale.ranks import (
     sum_over_ranks,
 )
 from sam_train.training.scale.sharding import shard_encoder
-
-LOSSES, MEASURES = ("loss", "focal", "dice", "iou"), ("iou_at", "iou_error_at", "empty_at")
 
 
 class SamModule(LightningModule):
@@ -107,7 +111,7 @@ class SamModule(LightningModule):
         statistics = [buffer.clone() for buffer in self.sam.buffers()]
 
         rounds, pred_masks = self.interact(batch, step)
-        means = self._mean_over_ranks(rounds)
+        means = mean_over_ranks(rounds, self.device)
         is_finite = self._prepare_gradients() and math.isfinite(means["train/loss"])
         if is_finite:
             self._log(means)
@@ -216,21 +220,8 @@ class SamModule(LightningModule):
         affinity = self.sam.prompt_encoder.affinity(shared)
         if not (affinity.shape[1] and self.affinity_weight):
             return
-        grid = torch.tensor(affinity.shape[-2:], device=affinity.device)
-        sizes = (batch["input_sizes"] * grid / self.sam.image_size).round().long().clamp(min=1)
-        losses = []
-        for number, features in enumerate(affinity.split(1)):
-            mine = batch["image_index"] == number
-            losses.append(
-                affinity_loss(
-                    features,
-                    batch["gt_masks"][mine],
-                    batch["image_index"][mine] - number,
-                    sizes[number : number + 1],
-                    seed=int(mix_seeds(batch["object_seeds"][mine][:1], step)),
-                )
-            )
-        loss = torch.stack(losses).sum() / images
+        losses = affinity_losses(affinity, batch, image_size=self.sam.image_size, step=step)
+        loss = losses.sum() / images
         if self._trainer is not None:
             self.log("train/affinity", loss.detach(), reduce_fx="sum")
         (self.affinity_weight * loss).backward()
@@ -250,18 +241,6 @@ class SamModule(LightningModule):
         shown = ("train/loss", "train/iou_at_1", "train/iou_at_3")
         for name, mean in means.items():
             self.log(name, mean, prog_bar=name in shown)
-
-    def _mean_over_ranks(self, rounds: list[ObjectLosses]) -> dict[str, float]:
-        """Means over all objects of all ranks: losses over the rounds, measures round by round."""
-        sums = {"objects": torch.tensor(float(len(rounds[0]["loss"])))}
-        for name in LOSSES:
-            sums[name] = torch.stack([losses[name].sum() for losses in rounds]).mean()
-        for number, losses in enumerate(rounds, start=1):
-            sums |= {f"{name}_{number}": losses[name].sum() for name in MEASURES}
-        values = torch.stack([value.to(self.device) for value in sums.values()]).tolist()
-        objects, *totals = sum_over_ranks(values, self.device)
-        means = [total / objects for total in totals]
-        return dict(zip((f"train/{name}" for name in sums), [objects, *means], strict=True))
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

@@ -1,7 +1,11 @@
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional as F
 
-from sam_train.training.affinity import affinity_loss, pair_loss
+from sam_train.data.stream.collate import Batch
+from sam_train.training.affinity import affinity_loss, affinity_losses, pair_loss
+from sam_train.training.scale.passes import take_images
 
 SIDE = 16
 
@@ -12,50 +16,49 @@ def halves() -> torch.Tensor:
     return masks
 
 
-def loss_of(affinity: torch.Tensor, **settings: torch.Tensor) -> torch.Tensor:
-    inputs = {
-        "gt_masks": halves(),
-        "image_index": torch.tensor([0]),
-        "sizes": torch.tensor([[SIDE, SIDE]]),
-    } | settings
-    return affinity_loss(affinity, **inputs, seed=3)
+def loss_of(features: torch.Tensor, *, height: int = SIDE) -> torch.Tensor:
+    return affinity_loss(features, halves(), torch.tensor([height, SIDE]), seed=3)
 
 
 def test_features_that_tell_masks_apart_cost_least() -> None:
-    side = torch.zeros(1, 2, SIDE, SIDE)
-    side[:, 0] = torch.where(halves(), 1.0, -1.0)
-    alike = torch.zeros(1, 2, SIDE, SIDE)
-    alike[:, 0] = 1.0
-    noise = F.normalize(torch.randn(1, 2, SIDE, SIDE), dim=1)
+    side = torch.zeros(2, SIDE, SIDE)
+    side[0] = torch.where(halves()[0], 1.0, -1.0)
+    alike = torch.zeros(2, SIDE, SIDE)
+    alike[0] = 1.0
+    noise = F.normalize(torch.randn(2, SIDE, SIDE), dim=0)
     assert loss_of(side) < 0.01 < 1 < min(loss_of(alike), loss_of(noise))
 
 
 def test_training_the_features_separates_the_halves() -> None:
     torch.manual_seed(0)
-    raw = torch.randn(1, 4, SIDE, SIDE, requires_grad=True)
+    raw = torch.randn(4, SIDE, SIDE, requires_grad=True)
     optimizer = torch.optim.Adam([raw], lr=0.1)
     for _ in range(80):
         optimizer.zero_grad()
-        loss_of(F.normalize(raw, dim=1)).backward()
+        loss_of(F.normalize(raw, dim=0)).backward()
         optimizer.step()
     with torch.no_grad():
-        assert loss_of(F.normalize(raw, dim=1)) < 0.1
+        assert loss_of(F.normalize(raw, dim=0)) < 0.1
 
 
 def test_pixels_of_the_padding_take_no_part() -> None:
     torch.manual_seed(0)
-    features = F.normalize(torch.randn(1, 3, SIDE, SIDE), dim=1)
+    features = F.normalize(torch.randn(3, SIDE, SIDE), dim=0)
     changed = features.clone()
-    changed[:, :, 10:] = 0.5
-    sizes = torch.tensor([[10, SIDE]])
-    assert torch.equal(loss_of(features, sizes=sizes), loss_of(changed, sizes=sizes))
+    changed[:, 10:] = 0.5
+    assert torch.equal(loss_of(features, height=10), loss_of(changed, height=10))
 
 
-def test_an_image_without_masks_costs_nothing() -> None:
-    affinity = torch.randn(1, 3, SIDE, SIDE, requires_grad=True)
-    loss = loss_of(affinity, gt_masks=halves()[:0], image_index=torch.zeros(0, dtype=torch.int64))
-    loss.backward()
-    assert loss == 0 and not affinity.grad.any()
+def test_each_image_of_a_batch_has_its_own_loss_and_one_without_masks_has_none(
+    make_batch: Callable[..., Batch],
+) -> None:
+    batch = make_batch(2, 0, 3)
+    affinity = F.normalize(torch.randn(3, 4, SIDE, SIDE), dim=1).requires_grad_()
+    losses = affinity_losses(affinity, batch, image_size=64, step=5)
+    losses.sum().backward()
+    alone = affinity_losses(affinity[2:], take_images(batch, 2, 3), image_size=64, step=5)
+    assert losses[1] == 0 and losses[2] == alone
+    assert [bool(gradient.any()) for gradient in affinity.grad] == [True, False, True]
 
 
 def test_pairs_belong_together_by_the_share_of_their_masks() -> None:
