@@ -113,7 +113,8 @@ def run_units(
 ) -> None:
     """Does the units that are not done, in this process or in `workers` new ones.
 
-    Each process builds its model; on a machine with several GPUs worker n takes the n-th.
+    Each process builds its model, with as many threads as this one has; on a machine with several
+    GPUs worker n takes the n-th.
     """
     if workers < 1:
         raise ValueError(f"workers is {workers}: at least one is needed")
@@ -123,6 +124,8 @@ def run_units(
         for unit in left:
             run_unit(segmenter, tasks, unit, folder)
         return
+    import torch
+
     context = multiprocessing.get_context("spawn")  # a GPU, and threads, do not survive a fork
     numbers = context.Queue()
     for number in range(workers):
@@ -131,7 +134,7 @@ def run_units(
         min(workers, len(left)),
         mp_context=context,
         initializer=_start_worker,
-        initargs=(build_segmenter, tasks, folder, numbers),
+        initargs=(build_segmenter, tasks, folder, numbers, torch.get_num_threads()),
     ) as pool:
         try:
             for done in as_completed([pool.submit(_run_in_worker, unit) for unit in left]):
@@ -157,7 +160,11 @@ _worker: tuple[Segmenter, Sequence[Task], Path] | None = None  # of a worker pro
 
 
 def _start_worker(
-    build_segmenter: Callable[[], Segmenter], tasks: Sequence[Task], folder: Path, numbers: Any
+    build_segmenter: Callable[[], Segmenter],
+    tasks: Sequence[Task],
+    folder: Path,
+    numbers: Any,
+    threads: int,
 ) -> None:
     import torch
 
@@ -165,7 +172,7 @@ def _start_worker(
 
     global _worker
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    set_threads(1)
+    set_threads(threads)
     number = numbers.get()
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())

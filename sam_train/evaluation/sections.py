@@ -79,16 +79,23 @@ def protocol_figures(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tu
     if all("recall_curve" in numbers for numbers in sets.values()):
         curves = {k: (v["recall_curve"], v["precision_curve"]) for k, v in sets.items()}
         figures.append(("Precision against recall", recall_precision(curves)))
-    scored = [row for row in rows if row.get("predicted_iou_at_1") is not None]
-    if scored and "iou_at_1" in scored[0]:
-        bins = calibration_bins(*columns_of(scored, "predicted_iou_at_1", "iou_at_1"))
+    predicted, true = predicted_and_true(rows)
+    if predicted:
+        bins = calibration_bins(predicted, true)
         figures.append(("Predicted IoU against the true one", reliability(bins)))
     return figures
 
 
-def columns_of(rows: Sequence[Row], *names: str) -> list[list[float]]:
-    """Several columns of rows."""
-    return [[row[name] for row in rows] for name in names]
+def predicted_and_true(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
+    """What the model took each mask's IoU for, and what it was; rows may hold many masks."""
+    if "predicted" in rows[0]:
+        many = ("predicted", "true")
+        predicted, true = ([value for row in rows for value in row[name]] for name in many)
+        return predicted, true
+    one = ("predicted_iou_at_1", "iou_at_1")
+    scored = [row for row in rows if all(row.get(name) is not None for name in one)]
+    predicted, true = ([row[name] for row in scored] for name in one)
+    return predicted, true
 
 
 def worst_pictures(rows: Sequence[Row], painter: RowPainter) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sam_train.data.sets.image_sets import ImageSet
-from sam_train.evaluation.measures.intervals import mean_interval
+from sam_train.evaluation.measures.intervals import mean_interval, summary_intervals
 from sam_train.evaluation.measures.summary import Row, summarise
 from sam_train.evaluation.models.sam import SamSegmenter
 from sam_train.evaluation.models.segmenter import Segmenter
@@ -86,9 +86,12 @@ def evaluate_tasks(
         **origin,
         "protocols": {name: table(protocols[name], rows[name]) for name in rows if rows[name]},
         "seconds": seconds,
-        "masks_per_second": None if done_before else sum(map(len, rows.values())) / seconds,
+        "masks_per_second": None,
         "bad_images": sum(bad_log(output_dir).counts().values()),
     }
+    if not done_before:  # else some of the time was spent before
+        masks = sum(found["mean"]["masks"] for found in report["protocols"].values())
+        report["masks_per_second"] = masks / seconds
     report["other_counts"] = [
         f"{name}/{sentence}"
         for name, found in report["protocols"].items()
@@ -100,10 +103,14 @@ def evaluate_tasks(
 def table(protocol: EvaluationProtocol, rows: Sequence[Row]) -> dict[str, Any]:
     """The numbers of one protocol on all its sets, with what they mean and how sure they are."""
     found = summarise(rows, protocol.summarise)
-    columns = [name for name in protocol.columns if name in found["mean"]]
+    names = [name for name in protocol.columns if name in found["mean"]]
+    columns = [name for name in names if any(name in row for row in rows)]
+    others = [name for name in names if name not in columns]
+    intervals = {name: mean_interval(rows, name) for name in columns}
+    intervals |= summary_intervals(rows, protocol.summarise, others)
     return {
         **found,
-        "intervals": {name: asdict(mean_interval(rows, name)) for name in columns},
+        "intervals": {name: asdict(interval) for name, interval in intervals.items()},
         "settings": asdict(protocol),  # type: ignore[call-overload]
         "definition": definition(protocol),
     }

@@ -5,15 +5,17 @@ Field and Welsh 2007). The draws are seeded: the same rows give the same interva
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from sam_train.evaluation.measures.summary import Row, in_order, mean
+from sam_train.evaluation.measures.summary import Row, in_order, mean, summarise
 
 DRAWS, LEVEL = 1000, 0.95
+SUMMARY_DRAWS = 200  # where every draw is a whole summary
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,27 @@ class Interval:
 def mean_interval(rows: Sequence[Row], column: str) -> Interval:
     """The interval of a column's mean per set, then over sets with equal weight."""
     return interval(set_means(rows, column).mean(0))
+
+
+def summary_intervals(
+    rows: Sequence[Row],
+    summarise_set: Callable[[list[Row]], dict[str, Any]],
+    names: Sequence[str],
+) -> dict[str, Interval]:
+    """The intervals of numbers that are no means of rows, such as AP; those of every draw."""
+    by_image: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in in_order(rows):
+        by_image[row["set"]][row["key"]].append(row)
+    rng = np.random.default_rng(0)
+    draws = []
+    for _ in range(SUMMARY_DRAWS if names else 0):
+        drawn: list[Row] = []
+        for images in by_image.values():
+            parts = list(images.values())
+            drawn += [row for n in rng.integers(0, len(parts), len(parts)) for row in parts[n]]
+        draws.append(summarise(drawn, summarise_set)["mean"])
+    known = [name for name in names if all(name in draw for draw in draws)]
+    return {name: interval(np.array([draw[name] for draw in draws])) for name in known}
 
 
 def set_means(rows: Sequence[Row], column: str) -> Float[np.ndarray, "S draws"]:

@@ -49,6 +49,7 @@ def boundary_band(
 ) -> Bool[np.ndarray, "H W"]:
     """The pixels of a mask within a distance of its outside, which begins at the image's border.
 
+    The IoU of two bands is the boundary IoU of their masks (Cheng et al. 2021).
     The distance is that of a chessboard, `dilation_ratio` times the image's diagonal, at least
     one pixel (bowenc0221/boundary-iou-api, `mask_to_boundary`).
     """
@@ -62,8 +63,3 @@ def boundary_band(
     band = mask.copy()
     band[window] &= inner[1:-1, 1:-1] == 0
     return band
-
-
-def boundary_iou(pred: Bool[np.ndarray, "H W"], truth: Bool[np.ndarray, "H W"]) -> float:
-    """IoU of the two bands inside the boundaries (Cheng et al. 2021, Boundary IoU)."""
-    return iou(boundary_band(pred), boundary_band(truth))

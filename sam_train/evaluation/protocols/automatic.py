@@ -40,7 +40,7 @@ class AutomaticProtocol:
 
     @property
     def columns(self) -> list[str]:
-        return []
+        return ["ar", "recall_50", "recall_75", "pq"]
 
     def evaluate(self, segmenter: Segmenter, evaluated: EvaluatedImage) -> list[Row]:
         segmenter.set_image(evaluated.image)

@@ -50,7 +50,7 @@ class BoxProtocol:
 
     @property
     def columns(self) -> list[str]:
-        return []
+        return ["ap"]
 
     def evaluate(self, segmenter: Segmenter, evaluated: EvaluatedImage) -> list[Row]:
         labeled = evaluated.labeled

@@ -45,7 +45,7 @@ class EdgeProtocol:
 
     @property
     def columns(self) -> list[str]:
-        return []
+        return ["ods", "ois", "ap", "r50"]
 
     def evaluate(self, segmenter: Segmenter, evaluated: EvaluatedImage) -> list[Row]:
         drawings = known_part(evaluated.labeled, "boundaries")

@@ -13,7 +13,8 @@ from sam_train.evaluation.sets.sampling import EvaluatedImage
 class EvaluationProtocol(Protocol):
     """A dataclass of settings. Rows carry `key` and `mask_id`, unique in a set; the rest is free.
 
-    Tables, curves and intervals are made from rows alone, so they need no model.
+    Tables, curves and intervals are made from rows alone, so they need no model. Another protocol,
+    on video for one, is another such class and its file in configs/protocol.
     """
 
     @property
@@ -21,7 +22,7 @@ class EvaluationProtocol(Protocol):
 
     @property
     def columns(self) -> Sequence[str]:
-        """The numbers of a row whose mean has an interval."""
+        """The numbers of the summary that get an interval, means of the rows' own or not."""
 
     def evaluate(self, segmenter: Segmenter, evaluated: EvaluatedImage) -> list[Row]:
         """The rows of one image."""

@@ -42,7 +42,6 @@ class InstanceSet(ImageList):
         for annotation in coco.annotations:
             entries[annotation["image_id"]].append(annotation)
         files, _ = coco_files(coco, images, name=name)
-        files = [found for found in files if found[1].is_file()]
         found = None
         if detections is not None:
             ids = {entry["id"] for _, _, entry in files}

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from sam_train.evaluation.measures.calibration import calibration_bins, calibration_error
-from sam_train.evaluation.measures.intervals import compare, mean_interval, set_means
+from sam_train.evaluation.measures.intervals import (
+    compare,
+    mean_interval,
+    set_means,
+    summary_intervals,
+)
 
 
 def row(key: str, iou: float, name: str = "s", mask_id: int = 0) -> dict:
@@ -18,6 +23,22 @@ def test_the_interval_holds_the_mean_and_is_the_same_every_time():
     assert interval.low == pytest.approx(0.5 - 1.96 * 0.0417, abs=0.02)
     assert interval.high == pytest.approx(0.5 + 1.96 * 0.0417, abs=0.02)
     assert mean_interval(rows[::-1], "iou") == interval
+
+
+def test_the_interval_of_a_summary_is_that_of_its_draws():
+    rows = [row(str(n), value) for n, value in enumerate(np.linspace(0, 1, 50))]
+
+    def summarise_set(found: list[dict]) -> dict:
+        values = [r["iou"] for r in found]
+        return {"images": 1, "masks": 1, "mean_iou": np.mean(values), "half": len(values) / 100}
+
+    found = summary_intervals(rows, summarise_set, ["mean_iou", "half"])
+
+    assert found["mean_iou"].low == pytest.approx(0.5 - 1.96 * 0.0417, abs=0.03)
+    assert found["mean_iou"].high == pytest.approx(0.5 + 1.96 * 0.0417, abs=0.03)
+    assert (found["half"].low, found["half"].high) == (0.5, 0.5)  # as many images in every draw
+    assert summary_intervals(rows[::-1], summarise_set, ["mean_iou", "half"]) == found
+    assert summary_intervals(rows, summarise_set, []) == {}
 
 
 def test_masks_of_one_image_are_drawn_together():

@@ -108,6 +108,22 @@ def test_ignored_pixels_are_in_no_mask(squares, image_with, painted):
     assert row["iou_at_1"] == 1
 
 
+def test_a_mask_of_the_whole_image_is_clicked_in_its_middle(squares, image_with, painted):
+    truth = squares((0, 0, 64, 64))
+    nothing = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+
+    (row,) = ClickProtocol(clicks=(1, 2)).evaluate(painted(nothing), image_with(truth))
+    (found,) = ClickProtocol(clicks=(1, 2)).evaluate(painted(truth[:, None]), image_with(truth))
+
+    assert row["clicks"][0] == [31, 31, 1]
+    assert (row["iou_at_2"], row["box"], found["iou_at_2"], found["boundary_iou_at_1"]) == (
+        0,
+        1,
+        1,
+        1,
+    )
+
+
 def test_masks_are_the_same_alone_and_together(monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
     model = SamSegmenter(SamPredictor(build_sam_tiny(image_size=64)))

@@ -96,6 +96,21 @@ def test_a_json_of_another_size_is_no_mask_of_the_image(coco):
         first.instances()
 
 
+def test_an_image_that_is_missing_is_told(coco):
+    images, path = coco
+    (images / "2.png").unlink()
+    said: list[tuple] = []
+
+    found = list(
+        evaluated_images(InstanceSet("toy", images, path), on_bad=lambda *w: said.append(w))
+    )
+
+    assert [image.key for image in found] == ["1"]
+    ((name, key, error),) = said
+    assert (name, key) == ("toy", "2")
+    assert "2.png" in str(error)
+
+
 def test_grabcuts_band_counts_for_nothing(tmp_path):
     labels = np.zeros(SIZE, np.uint8)
     labels[5:20, 5:20] = 255
