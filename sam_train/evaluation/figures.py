@@ -8,6 +8,7 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sam_train.evaluation.measures.calibration import Bin
 
@@ -65,6 +66,7 @@ def line_curves(series: Mapping[str, Sequence[float]], x_label: str, y_label: st
     for index, (name, values) in enumerate(series.items()):
         places = range(1, len(values) + 1)
         axes.plot(places, values, color=shade(index, len(series)), label=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(0, 1)
     return _labelled(figure, axes, x_label, y_label)
 

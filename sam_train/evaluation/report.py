@@ -83,9 +83,14 @@ def table_lines(summary: Mapping[str, Any]) -> list[str]:
     heads = " ".join(f"{name:>{size}}" for name, size in zip(names, widths, strict=True))
     lines = [f"{'set':{width}} {'masks':>6} {heads}"]
     for name, row in sets:
-        cells = " ".join(
-            f"{row[key]:{size}.3f}" if key in row else f"{'-':>{size}}"
-            for key, size in zip(names, widths, strict=True)
-        )
+        texts = (number_text(row.get(key)) for key in names)
+        cells = " ".join(f"{text:>{size}}" for text, size in zip(texts, widths, strict=True))
         lines.append(f"{name:{width}} {row['masks']:6d} {cells}")
     return lines
+
+
+def number_text(value: float | int | None) -> str:
+    """Three digits of a share or a mean, all of a count, a dash where there is none."""
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

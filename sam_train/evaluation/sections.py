@@ -21,13 +21,15 @@ from sam_train.evaluation.page import picture_uri
 from sam_train.evaluation.pictures import RowPainter, differing_masks, worst_masks
 from sam_train.evaluation.rows import read_rows
 
-# What of a summary is no number of the table.
+# What of a summary has a place in the table of clicks, and what in no table.
+IN_CLICK_TABLE = {"oracle_at_1", "iou_box", "disc", "box", "ellipse", "empty_at_1"}
 NOT_IN_TABLE = {"images", "masks", "sets", "by_size", "curve", "recall_curve", "precision_curve"}
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says about one protocol; `clicks` chooses the table of clicks."""
+    """What the page says about one protocol; `clicks` chooses the table of clicks, beside which
+    `columns` are the others."""
 
     name: str
     summary: Mapping[str, Any]
@@ -45,13 +47,17 @@ def protocol_sections(
     """The sections of all protocols, in the order of the suite."""
     sections = []
     for name, summary in tables.items():
-        found = rows[name]
+        found, columns = rows[name], table_columns(summary)
+        clicks = click_counts(summary["mean"])
+        if clicks:  # the table of clicks has places of its own
+            shown = IN_CLICK_TABLE | {f"iou_at_{count}" for count in clicks}
+            columns = [column for column in columns if column not in shown]
         sections.append(
             Section(
                 name=name,
                 summary=summary,
-                columns=table_columns(summary),
-                clicks=click_counts(summary["mean"]) or None,
+                columns=columns,
+                clicks=clicks or None,
                 figures=list(protocol_figures(summary, found)),
                 worst=worst_pictures(found, painter),
             )
@@ -88,7 +94,7 @@ def protocol_figures(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[tu
 
 def predicted_and_true(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
     """What the model took each mask's IoU for, and what it was; rows may hold many masks."""
-    if "predicted" in rows[0]:
+    if "true" in rows[0]:
         many = ("predicted", "true")
         predicted, true = ([value for row in rows for value in row[name]] for name in many)
         return predicted, true
