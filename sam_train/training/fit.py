@@ -25,15 +25,17 @@ logger = logging.getLogger(__name__)
 class Fit:
     """How a model is trained; the parts of a run except its model and its data.
 
-    `warm_start` prepares a model from random weights and is left out for others.
+    `warm_start` prepares a model from random weights and is left out for others, which are
+    retrained at `continued_lr_scale` times the learning rate. A callback that is None is left out.
     """
 
     module: Callable[[Sam], SamModule]
     data: Callable[..., LightningDataModule]
     trainer: Callable[..., Trainer]
-    callbacks: Mapping[str, Callback]
+    callbacks: Mapping[str, Callback | None]
     loggers: Mapping[str, Callable[..., Logger]]
     warm_start: Callable[[Sam], None] | None = None
+    continued_lr_scale: float = 1.0
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     adaptation: Adaptation = field(default_factory=Adaptation)
     acceleration: Acceleration = field(default_factory=Acceleration)
@@ -75,10 +77,13 @@ class Fit:
         trainer = self.trainer(
             default_root_dir=output_dir,
             max_steps=max_steps,
-            callbacks=[*self.callbacks.values(), self.checkpoints],
+            callbacks=[*filter(None, self.callbacks.values()), self.checkpoints],
             logger=[build(save_dir=output_dir) for build in self.loggers.values()],
         )
-        self._run(trainer, self.module(sam), data, last)
+        module = self.module(sam)
+        if not from_scratch:
+            module.optimization = module.optimization.scaled(self.continued_lr_scale)
+        self._run(trainer, module, data, last)
         whole = whole_model(self.adaptation.merged(sam.eval()))
         if trainer.is_global_zero:
             name, config = sam.recipe

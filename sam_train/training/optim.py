@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -104,6 +104,10 @@ class Optimization:
             }
             for (scale, decays, _), parameters in groups.items()
         )
+
+    def scaled(self, factor: float) -> "Optimization":
+        """The same at a multiple of the learning rate."""
+        return replace(self, lr=self.lr * factor)
 
     def set_lr(self, optimizer: Optimizer, progress: Progress) -> float:
         """Sets the learning rates of the next step and returns the highest."""

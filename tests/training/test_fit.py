@@ -1,4 +1,5 @@
 import csv
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,7 @@ def run(dataset: Path, tmp_path: Path, make_module: Callable[..., SamModule]) ->
         callback: Callback | None = None,
         warm_start: Callable[[Sam], None] | None = None,
         from_scratch: bool = True,
+        continued_lr_scale: float = 1.0,
     ) -> Path:
         Fit(
             module=module,
@@ -91,6 +93,7 @@ def run(dataset: Path, tmp_path: Path, make_module: Callable[..., SamModule]) ->
             checkpoints=Checkpoints(every_n_steps=2),
             loggers={"csv": partial(CSVLogger, name="", version="")},
             warm_start=warm_start,
+            continued_lr_scale=continued_lr_scale,
         )(
             sam,
             dataset_root=dataset,
@@ -148,6 +151,16 @@ def test_only_a_model_from_random_weights_gets_a_warm_start(run, tmp_path: Path)
     started: list[Sam] = []
     run(small_sam(), warm_start=started.append, from_scratch=False)
     assert started == []
+
+
+def test_only_a_model_that_goes_on_is_trained_at_the_lower_rate(run, tmp_path: Path) -> None:
+    rates = {}
+    for from_scratch in (True, False):
+        folder = run(small_sam(), from_scratch=from_scratch, continued_lr_scale=0.5)
+        with (folder / "metrics.csv").open() as file:
+            rates[from_scratch] = [float(row["train/lr"]) for row in csv.DictReader(file)]
+        shutil.rmtree(folder)
+    assert rates[False] == [rate * 0.5 for rate in rates[True]]
 
 
 def test_a_resumed_run_gets_no_second_warm_start(run) -> None:
