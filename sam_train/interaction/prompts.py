@@ -1,11 +1,14 @@
 """The prompts that a decoder takes: ragged over objects, padded with label -1."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+PromptKind = Literal["point", "box"]
 FOREGROUND, BACKGROUND, TOP_LEFT, BOTTOM_RIGHT, PADDING = 1, 0, 2, 3, -1
 
 
@@ -54,7 +57,9 @@ class Prompts:
         has_mask = torch.ones(len(self), dtype=torch.bool, device=low_res_logits.device)
         return replace(self, mask_inputs=low_res_logits, has_mask=has_mask)
 
-    def candidates(self, *, box_is_ambiguous: bool) -> Bool[Tensor, "N 4"]:
+    def candidates(
+        self, ambiguous: Collection[PromptKind] = ("point", "box")
+    ) -> Bool[Tensor, "N 4"]:
         """Which of the decoder's masks answer each prompt: token 0, or tokens 1 to 3.
 
         A single prompt is ambiguous and is answered by three masks, several prompts by one
@@ -63,7 +68,11 @@ class Prompts:
         is_corner = self.point_labels >= TOP_LEFT
         points = ((self.point_labels != PADDING) & ~is_corner).sum(1)
         has_box = is_corner.any(1)
-        single = (points + has_box == 1) if box_is_ambiguous else (points == 1) & ~has_box
+        single = torch.zeros_like(has_box)
+        if "point" in ambiguous:
+            single |= (points == 1) & ~has_box
+        if "box" in ambiguous:
+            single |= (points == 0) & has_box
         if self.has_mask is not None:
             single &= ~self.has_mask
         tokens = torch.arange(4, device=single.device)

@@ -1,5 +1,6 @@
 """The losses of SAM's training (App. A): focal and Dice on the best candidate, MSE on its IoU."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,17 @@ class MaskLoss(nn.Module):
         super().__init__()
         if iou_loss_on not in ("best", "all"):
             raise ValueError(f"iou_loss_on is {iou_loss_on!r}; it must be 'best' or 'all'")
+        weights = {"focal": focal_weight, "dice": dice_weight, "iou": iou_weight}
+        for name, weight in weights.items():
+            if not 0 <= weight < math.inf:
+                raise ValueError(
+                    f"loss.{name}_weight is {weight}; it must be 0 or more, and finite"
+                )
+        if not focal_weight + dice_weight:
+            raise ValueError(
+                "loss.focal_weight and loss.dice_weight are both 0, so that no mask would be "
+                "learned: make one of them positive"
+            )
         self.focal_weight = focal_weight
         self.dice_weight = dice_weight
         self.iou_weight = iou_weight

@@ -1,15 +1,17 @@
 """One round of simulated interaction: the answer to the prompts, its losses, how good it is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.annotator import inside_image
-from sam_train.interaction.prompts import Prompts
+from sam_train.interaction.prompts import PromptKind, Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss, mask_iou
 from sam_train.training.scale.ranks import sum_over_ranks
@@ -23,19 +25,22 @@ class RoundRules:
     """What the paper leaves open about the rounds.
 
     `sum_rounds` adds the losses of the rounds (SAM 2) instead of taking their mean (EdgeSAM,
-    micro-sam). `box_is_ambiguous` answers a lone box with three masks (App. D.4 picks "the most
-    confident mask" for a box) instead of one (SAM 2). `detach_feedback` off lets gradients flow
+    micro-sam). A lone prompt of a kind that is `ambiguous` is answered by three masks, another by
+    one: a point by three, a box by three (App. D.4 picks "the most confident mask" for it) or one
+    (SAM 2). `detach_feedback` off lets gradients flow
     through the mask prompt into the round before (SAM 2), which keeps the graphs of all rounds.
     Only the last `gradient_rounds` of a step are learned from, all if None: at small scale
     rounds without gradient leave time for more images.
     """
 
     sum_rounds: bool = False
-    box_is_ambiguous: bool = True
+    ambiguous: Collection[PromptKind] = ("point", "box")
     detach_feedback: bool = True
     gradient_rounds: int | None = None
 
     def __post_init__(self) -> None:
+        if unknown := set(self.ambiguous) - set(get_args(PromptKind)):
+            raise ValueError(f"rules.ambiguous has {min(unknown)!r}; it may hold point and box")
         if self.gradient_rounds is not None and self.gradient_rounds < 1:
             raise ValueError(f"rules.gradient_rounds is {self.gradient_rounds}; at least 1 learns")
 
@@ -53,20 +58,30 @@ def play_round(
     batch: Batch,
     *,
     loss: MaskLoss,
-    box_is_ambiguous: bool,
+    ambiguous: Collection[PromptKind],
 ) -> tuple[Float[Tensor, "N 4*h 4*w"], ObjectLosses]:
     """The logits that the annotator sees (the highest predicted IoU), losses and measures."""
     low_res_logits, iou_pred = sam.decode(image_embeddings, prompts, batch["image_index"])
     low_res_logits, iou_pred = low_res_logits.float(), iou_pred.float()
-    candidates = prompts.candidates(box_is_ambiguous=box_is_ambiguous)  # (N, 4)
+    candidates = prompts.candidates(ambiguous)  # (N, 4)
     if len(candidates.unique(dim=0)) == 1:  # nothing is computed for masks that nobody gets
         low_res_logits, iou_pred = low_res_logits[:, candidates[0]], iou_pred[:, candidates[0]]
         candidates = candidates[:, candidates[0]]
     losses = loss(low_res_logits, iou_pred, batch["gt_masks"], candidates)
-    best_iou_pred, chosen = iou_pred.masked_fill(~candidates, -torch.inf).max(1)
-    best = low_res_logits[torch.arange(len(chosen), device=chosen.device), chosen]
+    best, best_iou_pred = most_confident(low_res_logits, iou_pred, candidates)
     sizes = mask_sizes(batch, sam.image_size)
     return best, losses | measure(best, best_iou_pred, batch, sizes=sizes)
+
+
+def most_confident(
+    low_res_logits: Float[Tensor, "N M h w"],
+    iou_pred: Float[Tensor, "N M"],
+    candidates: Bool[Tensor, "N M"],
+) -> tuple[Float[Tensor, "N h w"], Float[Tensor, " N"]]:
+    """Of each object's candidates that of the highest predicted IoU, with that IoU."""
+    best_iou_pred, chosen = iou_pred.masked_fill(~candidates, -torch.inf).max(1)
+    each = torch.arange(len(chosen), device=chosen.device)
+    return low_res_logits[each, chosen], best_iou_pred
 
 
 @torch.no_grad()

@@ -189,7 +189,7 @@ class SamModule(LightningModule):
             prompts,
             batch,
             loss=self.loss,
-            box_is_ambiguous=self.rules.box_is_ambiguous,
+            ambiguous=self.rules.ambiguous,
         )
 
     def _objects_at_once(self, shared: Tensor, batch: Batch) -> int | None:

@@ -1,14 +1,14 @@
 import torch
 
-from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
+from sam_train.interaction.prompts import PromptKind, Prompts, box_prompts, point_prompts
 
 POINT = point_prompts(torch.tensor([[3.0, 4.0]]), torch.tensor([1]))
 BOX = box_prompts(torch.tensor([[1.0, 2.0, 5.0, 6.0]]))
 SINGLE, THREE = [True, False, False, False], [False, True, True, True]
 
 
-def answered_by(prompts: Prompts, *, box_is_ambiguous: bool = True) -> list[bool]:
-    return prompts.candidates(box_is_ambiguous=box_is_ambiguous)[0].tolist()
+def answered_by(prompts: Prompts, *ambiguous: PromptKind) -> list[bool]:
+    return prompts.candidates(ambiguous or ("point", "box"))[0].tolist()
 
 
 def add_point(prompts: Prompts, label: int) -> Prompts:
@@ -37,16 +37,16 @@ def test_one_point_is_answered_by_three_masks() -> None:
     assert answered_by(add_point(POINT, -1)) == THREE
 
 
-def test_a_lone_box_is_ambiguous_by_a_switch() -> None:
-    assert answered_by(BOX, box_is_ambiguous=True) == THREE
-    assert answered_by(BOX, box_is_ambiguous=False) == SINGLE
-    assert answered_by(POINT, box_is_ambiguous=False) == THREE
+def test_which_lone_prompts_are_ambiguous_is_a_choice() -> None:
+    assert answered_by(BOX) == THREE
+    assert answered_by(BOX, "point") == answered_by(POINT, "box") == SINGLE
+    assert answered_by(POINT, "point") == answered_by(BOX, "box") == THREE
+    assert POINT.candidates(())[0].tolist() == SINGLE
 
 
 def test_several_prompts_are_answered_by_one_mask() -> None:
-    for box_is_ambiguous in (True, False):
-        for prompts in (add_point(POINT, 0), add_point(BOX, 1)):
-            assert answered_by(prompts, box_is_ambiguous=box_is_ambiguous) == SINGLE
+    for prompts in (add_point(POINT, 0), add_point(BOX, 1)):
+        assert answered_by(prompts) == SINGLE
 
 
 def test_a_point_with_a_mask_is_answered_by_one_mask() -> None:

@@ -159,3 +159,17 @@ def test_logits_are_enlarged_to_the_grid_of_the_true_masks() -> None:
 def test_an_unknown_choice_for_the_iou_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="iou_loss_on is 'worst'; it must be 'best' or 'all'"):
         MaskLoss(iou_loss_on="worst")
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ({"focal_weight": 0.0, "dice_weight": 0.0}, "both 0, so that no mask would be learned"),
+        ({"iou_weight": -1.0}, "iou_weight is -1.0; it must be 0 or more"),
+        ({"dice_weight": math.inf}, "dice_weight is inf; it must be 0 or more"),
+        ({"focal_weight": math.nan}, "focal_weight is nan; it must be 0 or more"),
+    ],
+)
+def test_weights_that_cannot_teach_are_refused(weights: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        MaskLoss(**weights)

@@ -196,13 +196,13 @@ def test_a_lone_box_is_answered_by_three_masks_or_by_one(
 ) -> None:
     annotator = {"box_probability": 1.0, "num_corrections": 0}
     tokens = {}
-    for ambiguous in (True, False):
-        module = make_module(annotator, rules=RoundRules(box_is_ambiguous=ambiguous))
+    for ambiguous in (("point", "box"), ("point",)):
+        module = make_module(annotator, rules=RoundRules(ambiguous=ambiguous))
         interact(module, batch)
         mlps = module.sam.mask_decoder.output_hypernetworks_mlps
         tokens[ambiguous] = [i for i in range(4) if mlps[i].layers[0].weight.grad.any()]
-    assert 0 not in tokens[True]
-    assert tokens[False] == [0]
+    assert 0 not in tokens["point", "box"]
+    assert tokens["point",] == [0]
 
 
 def test_what_is_predicted_in_the_padding_is_not_measured(

@@ -1,7 +1,7 @@
-"""IoU after clicks on images that are not trained on, in the frame of the training."""
+"""IoU after clicks and with boxes on images not trained on, in the frame of the training."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -13,19 +13,22 @@ from torch import Tensor
 
 from sam_train.data.sets.image_sets import ImageSet, LabeledImage
 from sam_train.data.transforms import view_grid, view_image, view_masks, whole_view
-from sam_train.interaction.prompts import FOREGROUND, point_prompts
-from sam_train.interaction.sampling import error_centre, mask_centre, to_input_frame
+from sam_train.interaction.prompts import FOREGROUND, Prompts, box_prompts, point_prompts
+from sam_train.interaction.sampling import error_centre, mask_boxes, mask_centre, to_input_frame
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import mask_iou
+from sam_train.training.rounds import most_confident
 from sam_train.training.scale.ranks import sum_over_ranks
 
 logger = logging.getLogger(__name__)
 
 Sums = dict[str, float]
+# Low-resolution logits (N, h, w) and predicted IoU (N,) of the masks that a user would be shown.
+Answer = Callable[[Prompts], tuple[Tensor, Tensor]]
 
 
 class ClickValidation(Callback):
-    """Logs IoU at some numbers of clicks, empty predictions, and how true predicted IoU is.
+    """Logs IoU after clicks and with boxes, empty predictions, and how true predicted IoU is.
 
     Clicks fall on the centre of the largest error, as in `sam_train.evaluate`, but masks are
     compared on the decoder's own grid and not at the image's size, which is cheap enough to be
@@ -67,10 +70,28 @@ class ClickValidation(Callback):
         if trainer.is_global_zero:
             logger.info(f"step {trainer.global_step}: IoU {ious} clicks on held-out images")
 
+    def _measure(self, module: LightningModule, labeled: LabeledImage) -> Sums:
+        """Sums over the first masks of one image that are seen on the grid."""
+        sam = module.sam
+        image, gt_masks, input_size = fitted(sam, labeled, self.max_masks)
+        input_sizes = torch.tensor([input_size], device=sam.device)
+        embeddings = sam.encode(image[None].to(sam.device), input_sizes).float()
+        if not len(gt_masks):
+            return {"masks": 0.0}
+        index = torch.zeros(len(gt_masks), dtype=torch.int64, device=sam.device)
+
+        def answer(prompts: Prompts) -> tuple[Tensor, Tensor]:
+            logits, iou_pred = (part.float() for part in sam.decode(embeddings, prompts, index))
+            return most_confident(logits, iou_pred, prompts.candidates(module.rules.ambiguous))
+
+        scale = sam.image_size / gt_masks.shape[-1]
+        found = play_clicks(answer, gt_masks, self.clicks, scale=scale)
+        return {"masks": float(len(gt_masks)), **found, **play_box(answer, gt_masks, scale=scale)}
+
     def validate(self, trainer: Trainer, pl_module: LightningModule) -> Sums:
         """Means over the masks that all ranks have seen."""
         names = [f"iou_at_{count}" for count in self.clicks]
-        names += ["empty_at_1", "iou_error_at_1", "iou_overestimate_at_1", "masks"]
+        names += ["iou_with_box", "empty_at_1", "iou_error_at_1", "iou_overestimate_at_1", "masks"]
         sums = dict.fromkeys(names, 0.0)
         with at_rest(trainer, pl_module):
             for image, weight in images_of_rank(
@@ -79,31 +100,28 @@ class ClickValidation(Callback):
                 rank=trainer.global_rank,
                 ranks=trainer.world_size,
             ):
-                found = play_clicks(pl_module.sam, image, self.clicks, max_masks=self.max_masks)
+                found = self._measure(pl_module, image)
                 for name, value in found.items():
                     sums[name] += weight * value
         *totals, masks = sum_over_ranks(list(sums.values()), pl_module.device)
         return {name: total / max(masks, 1) for name, total in zip(names, totals, strict=False)}
 
 
-def play_clicks(sam: Sam, labeled: LabeledImage, clicks: Sequence[int], *, max_masks: int) -> Sums:
-    """Sums over the first masks of one image that are seen on the grid."""
-    image, gt_masks, input_size = fitted(sam, labeled, max_masks)
-    input_sizes = torch.tensor([input_size], device=sam.device)
-    embeddings = sam.encode(image[None].to(sam.device), input_sizes).float()
-    if not len(gt_masks):
-        return {"masks": 0.0}
-    index = torch.zeros(len(gt_masks), dtype=torch.int64, device=sam.device)
-    scale = sam.image_size / gt_masks.shape[-1]
-    prompts = point_prompts(
-        to_input_frame(mask_centre(gt_masks), scale), torch.full_like(index, FOREGROUND)
-    )
-    sums: Sums = {"masks": float(len(gt_masks))}
+def play_box(answer: Answer, gt_masks: Bool[Tensor, "N h w"], *, scale: float) -> Sums:
+    """The sum of the IoUs that true boxes give."""
+    logits, _ = answer(box_prompts(to_input_frame(mask_boxes(gt_masks), scale)))
+    return {"iou_with_box": mask_iou(logits > 0, gt_masks).sum().item()}
+
+
+def play_clicks(
+    answer: Answer, gt_masks: Bool[Tensor, "N h w"], clicks: Sequence[int], *, scale: float
+) -> Sums:
+    """Sums over masks: IoU at so many clicks, and what the first of them tells."""
+    centre = to_input_frame(mask_centre(gt_masks), scale)
+    labels = torch.full((len(gt_masks),), FOREGROUND, device=gt_masks.device)
+    prompts, sums = point_prompts(centre, labels), Sums()
     for count in range(1, max(clicks) + 1):
-        logits, iou_pred = (part.float() for part in sam.decode(embeddings, prompts, index))
-        tokens = slice(1, None) if count == 1 else slice(0, 1)
-        best_iou_pred, best = iou_pred[:, tokens].max(1)
-        logits = logits[torch.arange(len(best)), best + tokens.start]
+        logits, best_iou_pred = answer(prompts)
         iou = mask_iou(logits > 0, gt_masks)
         if count in clicks:
             sums[f"iou_at_{count}"] = iou.sum().item()

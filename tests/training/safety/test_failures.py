@@ -1,4 +1,5 @@
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,15 @@ def test_a_rank_that_dies_ends_the_run(train: Train, tmp_path: Path) -> None:
         train(tmp_path, Death(), ranks=2)
 
 
-def test_a_port_in_use_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MASTER_PORT", "29500")
-    with pytest.raises(OSError, match=r"in use \(29500\): set MASTER"), one_sentence_of_ranks():
-        raise RuntimeError("The server socket has failed to listen (errno: 98, EADDRINUSE)")
+def test_a_port_in_use_ends_the_run_in_one_sentence(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        with pytest.raises(OSError, match=rf"in use \({port}\): set MASTER_PORT to a free one"):
+            train(tmp_path, ranks=2)
 
 
 @pytest.mark.parametrize(

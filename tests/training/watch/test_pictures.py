@@ -19,6 +19,8 @@ from sam_train.training.watch.pictures import (
     draw_batch,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints
+
 MakeTrainer = Callable[..., Trainer]
 
 
@@ -47,7 +49,6 @@ def test_a_short_or_a_small_share_of_empty_predictions_is_not_warned_of(
     assert warnings_of(caplog, make_trainer, make_module(), [1.0, 0.0, 0.5, 1.0, 0.0]) == []
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_pictures_are_written_every_so_many_steps(
     make_trainer, make_module, batch: Batch, tmp_path: Path
 ) -> None:

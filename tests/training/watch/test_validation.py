@@ -41,7 +41,7 @@ def fit(make_trainer: Callable[..., Trainer], make_module, make_batch) -> Callab
 def test_iou_after_clicks_is_logged(fit: Callable) -> None:
     validation = ClickValidation(image_sets=SCENES, every_n_steps=2, max_masks=4, clicks=(1, 2))
     logged = fit(validation).logged_metrics
-    for name in ("iou_at_1", "iou_at_2", "empty_at_1"):
+    for name in ("iou_at_1", "iou_at_2", "iou_with_box", "empty_at_1"):
         assert 0 <= logged[f"val/{name}"] <= 1
     assert logged["val/iou_error_at_1"] >= abs(logged["val/iou_overestimate_at_1"]) - 1e-6
     assert "val/iou_at_3" not in logged
