@@ -110,10 +110,10 @@ def wanted_sets(cfg: DictConfig) -> list[str]:
 
 
 def wanted_tasks(cfg: DictConfig) -> dict[str, dict[str, Any]]:
-    """For each protocol what it is run on: as the suite says, or one protocol on all its sets."""
-    if cfg.get("protocol") is not None:
-        return {cfg.protocol.name: {"sets": "all"}}
+    """For each protocol what it is run on, as the suite says; one that is alone may be new."""
     tasks: Any = OmegaConf.to_container(cfg.suite.tasks, resolve=True)
+    if cfg.get("protocol") is not None:
+        return {cfg.protocol.name: tasks.get(cfg.protocol.name, {"sets": "all"})}
     if unknown := tasks.keys() - cfg.protocols.keys():
         raise ValueError(f"there is no protocol {min(unknown)}, only {', '.join(cfg.protocols)}")
     for name, task in tasks.items():

@@ -1,5 +1,6 @@
 """Edges, proposals, boxes and automatic masks with painted answers and values by hand."""
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -73,6 +74,25 @@ def test_edges_of_a_square_are_found_where_they_were_drawn(squares, image_with):
     assert rows[0]["drawn"] == 4 * 33
     assert scores["ods"] > 0.9
     assert scores["ois"] >= scores["ods"] - 1e-9
+
+
+def test_the_floor_of_edges_needs_no_model(squares, image_with):
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, 32:] = 200
+    drawing = np.zeros((64, 64), bool)
+    drawing[:, 31] = True
+    labeled = known_image(squares((0, 0, 32, 64)), boundaries=lambda: [drawing])
+    evaluated = dataclasses.replace(
+        image_with(squares((0, 0, 32, 64)), labeled=labeled), image=image
+    )
+    protocol = EdgeProtocol(grey_sigma=0.0)
+
+    scores = protocol.summarise(protocol.evaluate(RegionSegmenter(squares(), []), evaluated))
+
+    # Sobel of a step is equal on both of its columns. Both stay, only one was drawn: precision 1/2.
+    # Nothing is found in the outermost row or column.
+    assert scores["ods_precision"] == pytest.approx(0.5, abs=0.02)
+    assert scores["ods_recall"] > 0.9
 
 
 def test_a_set_without_boundaries_is_refused(squares, image_with):
