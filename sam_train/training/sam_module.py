@@ -140,8 +140,8 @@ class SamModule(LightningModule):
             shared.requires_grad_(image_embeddings.requires_grad)
             for some in self.passes.objects(part, self._objects_at_once(shared, part)):
                 played.append(self._play(shared, some, step, mean_objects=objects / ranks))
-            self._learn_affinity(shared, part, step, images=len(batch["images"]))
-            if image_embeddings.requires_grad:
+            if image_embeddings.requires_grad:  # the encoder is not frozen
+                self._learn_affinity(shared, part, step, images=len(batch["images"]))
                 image_embeddings.backward(shared.grad.to(image_embeddings.dtype))
         rounds = [
             {name: torch.cat([losses[name] for losses in same]) for name in same[0]}

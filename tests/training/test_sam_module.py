@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
+from sam_train.training.adaptation import Adaptation
 from sam_train.training.rounds import RoundRules, mask_sizes, measure
 from sam_train.training.sam_module import SamModule
 from sam_train.training.scale.passes import Passes
@@ -137,6 +138,16 @@ def test_gradients_flow_through_the_mask_prompt_if_it_is_not_detached(
     through, stopped = gradients(attached), gradients(detached)
     changes = [(through[name] - stopped[name]).abs().max() for name in through]
     assert (max(changes) > 1e-7) == mask_feedback
+
+
+def test_a_frozen_encoder_learns_nothing_and_the_decoder_does(
+    make_module: MakeModule, batch: Batch
+) -> None:
+    module = make_module(affinity_weight=0.3)
+    Adaptation(frozen=["image_encoder"]).apply(module.sam)
+    interact(module, batch)
+    learned = {name.split(".")[0] for name, gradient in gradients(module).items() if gradient.any()}
+    assert learned == {"prompt_encoder", "mask_decoder"}
 
 
 class Saved:

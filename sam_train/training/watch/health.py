@@ -43,6 +43,11 @@ class AutomaticMasks(Callback):
         if self.at_start is None:  # not known from a checkpoint
             self.at_start = self.count(trainer, pl_module)
             logger.info(f"{self.at_start:.1f} automatic masks an image before training")
+            if not self.at_start:
+                logger.warning(
+                    "no automatic masks before training, so none can be lost: lower pred_iou_thresh"
+                    " and stability_score_thresh of callbacks.automatic_masks.generator"
+                )
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -67,6 +67,14 @@ def test_fewer_automatic_masks_than_before_are_warned_of_once(
     )
 
 
+def test_a_model_without_automatic_masks_is_told_to_have_none_to_lose(
+    fit: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    never = partial(GENERATOR, pred_iou_thresh=10.0)
+    fit(AutomaticMasks(image_sets=SCENES, every_n_steps=5, generator=never, max_images=1))
+    assert "so none can be lost: lower pred_iou_thresh" in caplog.text
+
+
 def test_the_number_before_the_first_step_is_remembered(fit: Callable) -> None:
     health = AutomaticMasks(image_sets=SCENES, every_n_steps=5, generator=GENERATOR, max_images=1)
     fit(health)
