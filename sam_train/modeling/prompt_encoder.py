@@ -159,7 +159,7 @@ class PromptEncoder(nn.Module):
         height, width = self.input_image_size
         shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
         drawn = draw_prompts(shares, labels, self.mask_input_size[0])
-        alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, -3])
+        alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, -4])
         maps = self.prompt_maps(torch.cat([drawn, alike], dim=1))
         return maps + F.pad(dense, (0, 0, 0, 0, 0, maps.shape[1] - dense.shape[1]))
 

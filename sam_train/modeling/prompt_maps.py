@@ -17,8 +17,9 @@ from sam_train.modeling.cells import fold
 
 # Standard deviations of a click's Gaussians, in shares of the frame's side.
 CLICK_WIDTHS = (1 / 64, 3 / 64, 1 / 8)
-NUM_DRAWN = 2 * len(CLICK_WIDTHS) + 3
+NUM_DRAWN = 2 * len(CLICK_WIDTHS) + 4
 NUM_MAPS = NUM_DRAWN + 3
+OUTSIDE_BOX = NUM_DRAWN - 1  # the map of what lies outside a box
 
 
 class PromptMaps(nn.Module):
@@ -73,7 +74,8 @@ def draw_prompts(
 
     Three maps for foreground clicks and three for background ones: Gaussians of three widths
     (1 at a click, 0 far from all). Then the box, from 1 in its centre over 0 on its edge to -1,
-    and 0 without a box: as the ellipse in it, as its rectangle, and whether there is one.
+    and 0 without a box: as the ellipse in it, as its rectangle, and whether there is one. Last,
+    what lies outside the box: 0 up to its edge, 1 from a cell beyond it.
     """
     coords = coords.float()
     centres = (torch.arange(side, device=coords.device) + 0.5) / side
@@ -91,12 +93,20 @@ def draw_prompts(
 def _draw_boxes(
     coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"], centres: Float[Tensor, " side"]
 ) -> list[Float[Tensor, "N side side"]]:
-    """The ellipse, the rectangle and the presence of each prompt's box."""
+    """The ellipse, the rectangle, the presence and the outside of each prompt's box."""
     corners = [labels == label for label in (TOP_LEFT, BOTTOM_RIGHT)]
     low, high = ((coords * is_corner[..., None]).sum(1) for is_corner in corners)  # (N, 2)
     has_box = corners[0].any(1)[:, None, None].to(coords.dtype)
     radius = ((high - low) / 2).clamp(min=0.5 / len(centres))
-    square = ((centres - ((low + high) / 2)[..., None]) / radius[..., None]).square()
-    x, y = square[:, 0, None, :], square[:, 1, :, None]
+    distance = (centres - ((low + high) / 2)[..., None]).abs()
+    x, y = _along_axes((distance / radius[..., None]).square())
     ellipse, rectangle = ((1 - far).clamp(-1, 1) for far in (x + y, torch.maximum(x, y)))
-    return [ellipse * has_box, rectangle * has_box, has_box.expand_as(ellipse)]
+    beyond = _along_axes((distance - radius[..., None]) * len(centres))  # in cells
+    outside = torch.maximum(*beyond).clamp(0, 1)
+    return [map * has_box for map in (ellipse, rectangle, torch.ones_like(ellipse), outside)]
+
+
+def _along_axes(
+    far: Float[Tensor, "N 2 side"],
+) -> tuple[Float[Tensor, "N 1 side"], Float[Tensor, "N side 1"]]:
+    return far[:, 0, None, :], far[:, 1, :, None]

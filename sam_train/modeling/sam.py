@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
+from sam_train.modeling.prompt_maps import NUM_MAPS, OUTSIDE_BOX
+
+OUTSIDE_LOGIT = -8.0  # that a box adds outside of it, at the start of training from nothing
 
 
 class Sam(nn.Module):
@@ -52,6 +55,7 @@ class Sam(nn.Module):
 
         The image embedding starts as its positional code with a little content, tokens start
         small, attention as a kernel of distance (`TwoWayTransformer.start_as_distance_kernel`).
+        Masks end where a box does.
         """
         self.image_encoder.pos_embed.copy_(self.prompt_encoder.get_dense_pe())
         self.image_encoder.neck[-1].weight.fill_(content_gain)
@@ -59,6 +63,8 @@ class Sam(nn.Module):
             if isinstance(module, nn.Embedding):
                 module.weight.mul_(token_std)
         self.mask_decoder.transformer.start_as_distance_kernel()
+        for hypernetwork in self.mask_decoder.output_hypernetworks_mlps:
+            hypernetwork.layers[-1].bias[OUTSIDE_BOX - NUM_MAPS] = OUTSIDE_LOGIT
 
     def encode(
         self, images: UInt8[Tensor, "B 3 S S"], input_sizes: Int[Tensor, "B 2"]

@@ -6,6 +6,7 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.prompt_maps import (
     CLICK_WIDTHS,
     NUM_DRAWN,
+    OUTSIDE_BOX,
     compare_with_prompts,
     draw_prompts,
 )
@@ -35,13 +36,33 @@ def test_background_clicks_have_maps_of_their_own() -> None:
 
 def test_a_box_is_positive_inside_as_ellipse_and_as_rectangle() -> None:
     coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12 / SIDE, 24 / SIDE]]])
-    ellipse, rectangle, presence = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, -3:]
+    ellipse, rectangle, presence, _ = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, -4:]
     inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     inside[8:24, 4:12] = True
     assert torch.equal(rectangle > 0, inside)
     assert 0.7 < (ellipse > 0).sum() / inside.sum() < 0.85  # pi / 4
     assert not (ellipse > 0)[~inside].any()
     assert presence.all()
+
+
+def test_outside_a_box_is_its_own_map_that_rises_within_a_cell_of_the_edge() -> None:
+    coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12.25 / SIDE, 24 / SIDE]]])
+    outside = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, OUTSIDE_BOX]
+    row = [0.5] + [0.0] * 8 + [0.25] + [1.0] * 3  # from x = 3.5 cells on
+    torch.testing.assert_close(outside[16, 3:16], torch.tensor(row))
+    assert (outside[:7] == 1).all() and (outside[25:] == 1).all()
+
+
+def test_masks_of_an_untrained_model_end_where_a_box_does() -> None:
+    sam = build_sam_tiny(image_size=64, dim=32)
+    images = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
+    prompts = box_prompts(torch.tensor([[16.0, 16.0, 48.0, 40.0]]))
+    with torch.no_grad():
+        embedding = sam.encode(images, torch.tensor([[64, 64]]))
+        logits, _ = sam.decode(embedding, prompts, torch.tensor([0]))
+    outside = torch.ones(16, 16, dtype=torch.bool)
+    outside[3:11, 3:13] = False
+    assert logits[0, :, outside].max() < -4
 
 
 def test_padding_points_and_no_points_draw_nothing() -> None:
