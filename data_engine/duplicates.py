@@ -16,12 +16,12 @@ class SeenPictures:
     """Finds pictures that were there before: equal pixels or, with `near`, an alike dHash."""
 
     near: bool
-    _keys: dict[bytes, str] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
     _alike: dict[tuple[int, int], list[tuple[int, str]]] = field(default_factory=dict)
 
     def twin_or_add(self, key: str, image: UInt8[np.ndarray, "H W 3"]) -> str | None:
         """The key of the same picture seen before; else remembers this one."""
-        digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+        digest = pixel_digest(image)
         twin = self._keys.get(digest)
         if twin is None and self.near:
             twin = self._near_twin_or_add(key, dhash(image))
@@ -38,6 +38,11 @@ class SeenPictures:
         for band in bands:
             self._alike.setdefault(band, []).append((fingerprint, key))
         return None
+
+
+def pixel_digest(image: UInt8[np.ndarray, "H W 3"]) -> str:
+    """What only pictures of equal size and pixels share."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
 
 
 def dhash(image: UInt8[np.ndarray, "H W 3"]) -> int:

@@ -1,6 +1,7 @@
 """The images that the engine annotates: in which order, each picture once, and into shards."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -77,13 +78,28 @@ class Pool:
         usable = self._usable(on_bad)
         return usable if self.limit is None else islice(usable, self.limit)
 
-    def known_masks(self, key: str) -> list[Rle]:
-        """The masks that came with an image, at its upright size."""
+    def keys(self) -> list[str]:
+        """The keys in order, at most `limit`; bad images and duplicates are among them."""
+        return list(islice(self._listed, self.limit))
+
+    def image(self, key: str) -> LabeledImage:
+        """One image, without looking at the others."""
         if key not in self._listed:
             raise ValueError(
                 f"the pool holds no image {key!r}; it is another pool's, or was skipped"
             )
-        return self._listed[key][1].masks()
+        return self._listed[key][1]
+
+    def only(self, keys: Collection[str]) -> "Pool":
+        """A pool of these images alone, in the same order."""
+        part = copy(self)
+        part.limit = None
+        part._listed = {key: item for key, item in self._listed.items() if key in keys}
+        return part
+
+    def known_masks(self, key: str) -> list[Rle]:
+        """The masks that came with an image, at its upright size."""
+        return self.image(key).masks()
 
     def _usable(self, on_bad: OnBad | None) -> Iterator[LabeledImage]:
         seen = SeenPictures(near=self._drop_near_duplicates)

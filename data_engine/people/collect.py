@@ -1,0 +1,99 @@
+"""Saved drawings become a dataset version, through the same phase as everybody's masks."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from data_engine.annotation.provenance import Stamp
+from data_engine.executors.local import LocalExecutor
+from data_engine.people.answers import SavedAnswers
+from data_engine.people.drawing import Drawing
+from data_engine.people.store import Store
+from data_engine.phase_run import PhaseRun
+from data_engine.phases.phase import BuildPhase
+from data_engine.pool import Pool
+from data_engine.rounds import Images
+from data_engine.run_folder import read_json, write_json
+from sam_train.data.records import Sample
+from sam_train.data.store.manifest import Dataset, Manifest
+from sam_train.data.store.shard_index import ensure_index
+from sam_train.data.store.shards import OnBad
+from sam_train.modeling.sam import Sam
+
+
+def collect(
+    store: Store,
+    pool: Pool,
+    sam: Sam,
+    output_dir: Path,
+    *,
+    build_phase: BuildPhase,
+    stamp: Stamp,
+    images_per_shard: int,
+    on_bad: OnBad,
+) -> Manifest | None:
+    """Adds the images that were saved since the last version to `output_dir`/dataset.
+
+    Returns the new version, or None if nothing was saved. Interrupted, it goes on with the same
+    images when it is called again.
+    """
+    dataset = Dataset(output_dir / "dataset")
+    parent = dataset.read() if dataset.versions() else None
+    name = f"people-{parent.version + 1 if parent else 1:06d}"
+    folder = output_dir / "collected" / name
+    keys = batch(store, dataset, parent, folder / "keys.json")
+    if not keys:
+        return None
+    images = Images(
+        pool.only(set(keys)),
+        name=name,
+        dataset_root=output_dir / "dataset",
+        images_per_shard=images_per_shard,
+        with_masks=False,
+        on_bad=on_bad,
+    )
+    phase_run = PhaseRun(
+        dataset=dataset,
+        folder=folder,
+        stamp=stamp,
+        build_phase=build_phase,
+        build_annotator=partial(SavedAnswers, saved_drawing=partial(saved_drawing, store)),
+        known_masks=pool.known_masks,
+        executor=LocalExecutor(),
+        on_bad=on_bad,
+    )
+    entries = phase_run.run(sam, images.shards([len(keys)], turn=0), no_samples)
+    return dataset.commit(
+        [*(parent.shards if parent else ()), *entries],
+        parent=parent.version if parent else None,
+        phase=stamp.phase,
+        round=stamp.round,
+        model_sha256=stamp.model_sha256,
+        config_sha256=stamp.config_sha256,
+    )
+
+
+def batch(store: Store, dataset: Dataset, parent: Manifest | None, path: Path) -> list[str]:
+    """The saved images that no version has, written down before anything is made of them."""
+    if path.exists():
+        return read_json(path)
+    collected: set[str] = set()
+    for entry in parent.shards if parent else ():
+        collected.update(ensure_index(dataset.root / entry.images).keys)
+    keys = [key for key in store.keys("saved") if key not in collected]
+    if keys:
+        write_json(path, keys)
+    return keys
+
+
+def saved_drawing(store: Store, key: str) -> Drawing | None:
+    """What was drawn on an image, if it was saved."""
+    image = store.image(key)
+    if image is None or image.state != "saved" or image.size is None:
+        return None
+    return Drawing(image.size, store.actions(key))
+
+
+def no_samples() -> Iterable[Sample]:
+    """What a phase in which people draw learns from beforehand."""
+    return []

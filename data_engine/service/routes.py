@@ -1,0 +1,82 @@
+"""The addresses of the annotation server."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import JSONResponse, Response
+
+from data_engine.service.health import problems
+from data_engine.service.messages import ActionMessage, FinishMessage, change_view, task_view
+from data_engine.service.tokens import Unknown
+from data_engine.service.workbench import Workbench
+
+router = APIRouter()
+
+
+def workbench_of(request: Request) -> Workbench:
+    return request.app.state.workbench
+
+
+def annotator_of(request: Request, authorization: Annotated[str, Header()] = "") -> str:
+    """The name behind `Authorization: Bearer TOKEN`."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unknown("open the link that the server printed for you: this one names nobody")
+    return request.app.state.tokens.annotator_of(token)
+
+
+Bench = Annotated[Workbench, Depends(workbench_of)]
+Annotator = Annotated[str, Depends(annotator_of)]
+
+
+@router.get("/health")
+def health(bench: Bench) -> Response:
+    """What is wrong, in sentences; status 503 if there is anything."""
+    wrong = problems(bench.store)
+    content = {"status": "ill" if wrong else "ok", "problems": wrong, "images": progress(bench)}
+    return JSONResponse(content, 503 if wrong else 200)
+
+
+@router.get("/api/annotator")
+def annotator(name: Annotator) -> dict[str, str]:
+    return {"name": name}
+
+
+@router.post("/api/task")
+def claim(bench: Bench, name: Annotator) -> dict[str, Any]:
+    """The image to work on, or none with what is done."""
+    task = bench.claim(name)
+    return {"progress": progress(bench)} if task is None else task_view(task, progress(bench))
+
+
+@router.get("/api/tasks/{key}/image")
+def image(key: str, bench: Bench, name: Annotator) -> Response:
+    return Response(bench.image(key, name).jpeg, media_type="image/jpeg")
+
+
+@router.post("/api/tasks/{key}/actions")
+def act(key: str, message: ActionMessage, bench: Bench, name: Annotator) -> dict[str, Any]:
+    return change_view(bench.act(key, message.action(name)))
+
+
+@router.post("/api/tasks/{key}/lease")
+def renew(key: str, bench: Bench, name: Annotator) -> dict[str, Any]:
+    bench.renew(key, name)
+    return {}
+
+
+@router.post("/api/tasks/{key}/{state}")
+def finish(
+    key: str,
+    state: Literal["saved", "skipped"],
+    message: FinishMessage,
+    bench: Bench,
+    name: Annotator,
+) -> dict[str, Any]:
+    bench.finish(key, name, seq=message.seq, state=state)
+    return {}
+
+
+def progress(bench: Workbench) -> dict[str, int]:
+    """How many images are in each state."""
+    return {"open": 0, "saved": 0, "skipped": 0, "unusable": 0} | bench.store.counts()

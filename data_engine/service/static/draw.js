@@ -1,0 +1,88 @@
+// What is on the canvas: the image, the masks, and what the hand is doing.
+
+export function draw(view, task, hand, { masksShown, cursor }) {
+  const context = view.begin();
+  if (!task) return;
+  context.drawImage(task.picture, 0, 0);
+  if (masksShown) {
+    context.drawImage(task.layer, 0, 0);
+    const sprite = task.object && task.sprite(task.object);
+    if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
+  }
+  drawPrompts(context, task.object?.prompts ?? [], view.scale);
+  drawHand(context, hand, view.scale);
+  if (cursor) drawCursor(context, hand, cursor, view.scale);
+}
+
+function drawPrompts(context, prompts, scale) {
+  for (const { type, coords, label } of prompts) {
+    if (type === "box") outline(context, coords, scale);
+    else dot(context, coords, label ? "#5bd68a" : "#ff7b72", scale);
+  }
+}
+
+function dot(context, [x, y], colour, scale) {
+  context.beginPath();
+  context.arc(x, y, 5.5 / scale, 0, 2 * Math.PI);
+  context.fillStyle = colour;
+  context.fill();
+  context.lineWidth = 2 / scale;
+  context.strokeStyle = "#fff";
+  context.stroke();
+}
+
+function outline(context, [x0, y0, x1, y1], scale) {
+  for (const [colour, width] of [["#000a", 4], ["#fff", 1.5]]) {
+    context.strokeStyle = colour;
+    context.lineWidth = width / scale;
+    context.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  }
+}
+
+function drawHand(context, hand, scale) {
+  if (hand.waiting) dot(context, hand.waiting.coords, hand.waiting.label ? "#5bd68a88" : "#ff7b7288", scale);
+  if (hand.box) outline(context, hand.box, scale);
+  if (!hand.stroke) return;
+  const { coords, label, radius } = hand.stroke;
+  context.strokeStyle = label ? "rgb(53 200 245 / 55%)" : "rgb(255 123 114 / 55%)";
+  context.lineWidth = Math.max(1, 2 * radius);
+  context.lineCap = context.lineJoin = "round";
+  context.beginPath();
+  context.moveTo(coords[0], coords[1]);
+  for (let i = 0; i < coords.length; i += 2) context.lineTo(coords[i] + 0.01, coords[i + 1]);
+  context.stroke();
+}
+
+function drawCursor(context, hand, { x, y }, scale) {
+  const reach = hand.isBrush ? Math.max(0.5, hand.radius) : 9 / scale;
+  context.lineWidth = 1.5 / scale;
+  for (const [colour, extra] of [["#000", 1 / scale], ["#fff", 0]]) {
+    context.strokeStyle = colour;
+    context.beginPath();
+    if (hand.isBrush) context.arc(x, y, reach + extra, 0, 2 * Math.PI);
+    else if (hand.byKeyboard) {
+      context.moveTo(x - reach, y + extra), context.lineTo(x + reach, y + extra);
+      context.moveTo(x + extra, y - reach), context.lineTo(x + extra, y + reach);
+    }
+    context.stroke();
+  }
+}
+
+// A candidate small: the part of the image around all of them, with its mask.
+export function thumbnail(canvas, picture, sprite, frame) {
+  const ratio = window.devicePixelRatio || 1, side = Math.round(68 * ratio);
+  Object.assign(canvas, { width: side, height: side });
+  const context = canvas.getContext("2d"), scale = side / Math.max(frame.width, frame.height);
+  context.setTransform(scale, 0, 0, scale, side / 2 - scale * (frame.x + frame.width / 2), side / 2 - scale * (frame.y + frame.height / 2));
+  context.drawImage(picture, 0, 0);
+  if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
+}
+
+export function frameOf(sprites, task) {
+  const shown = sprites.filter(Boolean);
+  if (!shown.length) return { x: 0, y: 0, width: task.width, height: task.height };
+  const x = Math.min(...shown.map((s) => s.x)), y = Math.min(...shown.map((s) => s.y));
+  const right = Math.max(...shown.map((s) => s.x + s.width)), bottom = Math.max(...shown.map((s) => s.y + s.height));
+  const margin = 0.1 * Math.max(right - x, bottom - y) + 2;
+  return { x: x - margin, y: y - margin, width: right - x + 2 * margin, height: bottom - y + 2 * margin };
+}

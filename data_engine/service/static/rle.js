@@ -1,0 +1,55 @@
+// COCO's compressed run lengths: columns first, background first, as the server sends masks.
+
+export function runsOf(counts) {
+  const runs = [];
+  let place = 0;
+  while (place < counts.length) {
+    let value = 0, shift = 0, code;
+    do {
+      code = counts.charCodeAt(place++) - 48;
+      value |= (code & 0x1f) << shift;
+      shift += 5;
+    } while (code & 0x20);
+    if (code & 0x10) value |= -1 << shift;
+    if (runs.length > 2) value += runs[runs.length - 2]; // stored as a difference
+    runs.push(value);
+  }
+  return runs;
+}
+
+// The box around the foreground and its pixels, row by row, 1 or 0.
+export function bitmapOf({ size: [height, width], counts }) {
+  const runs = runsOf(counts);
+  const box = boxOf(runs, height, width);
+  const bits = new Uint8Array(box.width * box.height);
+  let place = 0;
+  for (let i = 0; i + 1 < runs.length; i += 2) {
+    place += runs[i];
+    const stop = place + runs[i + 1];
+    while (place < stop) {
+      const x = Math.floor(place / height), y = place - x * height;
+      const length = Math.min(stop - place, height - y);
+      let at = (y - box.y) * box.width + x - box.x;
+      for (let n = 0; n < length; n++, at += box.width) bits[at] = 1;
+      place += length;
+    }
+  }
+  return { ...box, bits };
+}
+
+function boxOf(runs, height, width) {
+  let left = width, right = -1, top = height, bottom = -1, place = 0;
+  for (let i = 0; i + 1 < runs.length; i += 2) {
+    place += runs[i];
+    if (!runs[i + 1]) continue;
+    const last = place + runs[i + 1] - 1;
+    const x0 = Math.floor(place / height), x1 = Math.floor(last / height);
+    left = Math.min(left, x0);
+    right = Math.max(right, x1);
+    top = Math.min(top, x0 === x1 ? place % height : 0);
+    bottom = Math.max(bottom, x0 === x1 ? last % height : height - 1);
+    place = last + 1;
+  }
+  if (right < 0) return { x: 0, y: 0, width: 0, height: 0 };
+  return { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
+}

@@ -1,0 +1,126 @@
+"""Bad requests and other people's: refused in a sentence, and nothing is changed."""
+
+from typing import Any
+
+import pytest
+
+BAD_ACTIONS: dict[str, dict[str, Any]] = {
+    "outside": {"kind": "point", "coords": [70, 5], "label": 1},
+    "no label": {"kind": "point", "coords": [5, 5]},
+    "half a point": {"kind": "point", "coords": [5], "label": 1},
+    "an empty box": {"kind": "box", "coords": [9, 9, 9, 9]},
+    "a huge brush": {"kind": "brush", "coords": [5, 5], "label": 1, "radius": 1e6},
+    "far away": {"kind": "brush", "coords": [1e9, 5], "label": 1, "radius": 2},
+    "no such kind": {"kind": "drop table", "coords": []},
+    "negative time": {"kind": "delete", "seconds": -1},
+    "nothing to undo": {"kind": "undo"},
+    "no candidates": {"kind": "choose", "label": 0},
+    "nothing to delete": {"kind": "delete"},
+    "text": {"kind": "point", "coords": ["5", "5"], "label": 1},
+    "one key more": {"kind": "undo", "annotator": "ben"},
+    "too many": {"kind": "brush", "coords": [1] * 50_000, "label": 1, "radius": 1},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ACTIONS.values(), ids=BAD_ACTIONS)
+def test_a_bad_action_is_refused_in_a_sentence(ana: Any, bad: dict[str, Any]) -> None:
+    key = ana.claim()["key"]
+
+    response = ana.post(f"tasks/{key}/actions", **{"seq": 0, "object": 1, "seconds": 1.0} | bad)
+
+    assert response.status_code == 422
+    assert 5 < len(response.json()["error"]) < 200
+    assert ana.claim()["seq"] == 0
+
+
+def test_numbers_that_are_none_are_refused(ana: Any) -> None:
+    key = ana.claim()["key"]
+    body = '{"seq":0,"object":1,"kind":"point","seconds":NaN,"coords":[5,Infinity],"label":1}'
+    headers = {**ana.headers, "Content-Type": "application/json"}
+
+    response = ana.client.post(f"/api/tasks/{key}/actions", content=body, headers=headers)
+
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("token", ["", "Bearer", "Bearer wrong", "Basic YTpi"])
+def test_nobody_gets_in_without_a_token(ana: Any, token: str) -> None:
+    ana.headers = {"Authorization": token}
+
+    assert ana.post("task").status_code == 401
+
+
+def test_an_expired_token_is_told(ana: Any, clock: Any) -> None:
+    clock.now += 2 * 86_400
+
+    response = ana.post("task")
+
+    assert response.status_code == 401
+    assert "expired" in response.json()["error"]
+
+
+def test_somebody_elses_image_is_not_shown(ana: Any, ben: Any) -> None:
+    key = ana.claim()["key"]
+
+    assert ben.client.get(f"/api/tasks/{key}/image", headers=ben.headers).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/tasks/..%2F..%2Fetc%2Fpasswd/image",
+        "/api/tasks/%2Fetc%2Fpasswd/image",
+        "/static/../serve.py",
+        "/static/..%2Fapp.py",
+        "/openapi.json",
+    ],
+)
+def test_nothing_beyond_the_pool_and_the_page_is_served(ana: Any, path: str) -> None:
+    response = ana.client.get(path, headers=ana.headers)
+
+    assert response.status_code in (404, 409)
+    assert "error" in response.json()
+
+
+def test_other_sites_and_other_names_of_the_host_are_refused(ana: Any) -> None:
+    foreign = ana.headers | {"Origin": "http://evil.example"}
+    rebound = ana.headers | {"Host": "evil.example"}
+
+    assert ana.client.post("/api/task", headers=foreign).status_code == 403
+    assert ana.client.post("/api/task", headers=rebound).status_code == 421
+    assert ana.client.post("/api/task", headers=ana.headers).status_code == 200
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_body_that_is_too_large_is_refused(ana: Any, told: bool) -> None:
+    key = ana.claim()["key"]
+    body = b" " * 1_500_000
+    content = body if told else iter([body])
+
+    response = ana.client.post(f"/api/tasks/{key}/actions", content=content, headers=ana.headers)
+
+    assert response.status_code == 413
+    assert "bytes" in response.json()["error"]
+
+
+def test_the_page_runs_no_scripts_but_ours(ana: Any) -> None:
+    response = ana.client.get("/health")
+
+    assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+    assert response.json()["status"] == "ok"
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_told(start: Any, pool: Any) -> None:
+    def broken() -> Any:
+        raise ValueError("it is damaged")
+
+    first, key, last = pool.keys()
+    object.__setattr__(pool.image(key), "load", broken)
+    ana = start()("ana")
+    assert ana.claim()["key"] == first
+    ana.save()
+
+    assert ana.claim()["key"] == last
+    health = ana.client.get("/health")
+    assert health.status_code == 503
+    assert health.json()["problems"] == [f"{key} is left out: it is damaged"]

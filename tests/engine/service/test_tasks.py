@@ -1,0 +1,134 @@
+"""Who works on which image, and what becomes of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_engine.annotation.provenance import Stamp
+from data_engine.people.collect import collect
+from data_engine.people.store import Store
+from data_engine.phases.assisted_manual import AssistedManual
+from data_engine.pool import Pool
+from sam_train.data.records import Sample
+from sam_train.data.rle import decode_rle
+from sam_train.data.store.manifest import Dataset
+from sam_train.modeling.sam import Sam
+
+
+@pytest.fixture
+def collected(tmp_path: Path, pool: Pool, sam: Sam) -> Callable[[], list[Sample]]:
+    """Collects what was saved and returns all samples of the latest version."""
+
+    def run() -> list[Sample]:
+        collect(
+            Store(tmp_path / "people.sqlite"),
+            pool,
+            sam,
+            tmp_path,
+            build_phase=AssistedManual,
+            stamp=Stamp("assisted_manual", 3, "now", "config"),
+            images_per_shard=2,
+            on_bad=lambda *_: None,
+        )
+        dataset = Dataset(tmp_path / "dataset")
+        return [s for entry in dataset.read().shards for s in dataset.samples(entry)]
+
+    return run
+
+
+def test_two_people_get_two_images(ana: Any, ben: Any) -> None:
+    assert ana.claim()["key"] != ben.claim()["key"]
+
+
+def test_a_lease_that_ran_out_passes_the_image_on_with_its_work(
+    ana: Any, ben: Any, clock: Any
+) -> None:
+    key = ana.claim()["key"]
+    ana.do("brush", 5, 5, label=1, radius=2)
+    clock.now += 61
+
+    task = ben.claim()
+
+    assert task["key"] == key
+    assert len(task["objects"]) == 1
+    assert ana.try_to("brush", 9, 9, label=1, radius=2).json()["kind"] == "not_yours"
+
+
+def test_an_action_prolongs_the_lease(ana: Any, ben: Any, clock: Any) -> None:
+    key = ana.claim()["key"]
+    clock.now += 59
+    ana.do("brush", 5, 5, label=1, radius=2)
+    clock.now += 59
+
+    assert ben.claim()["key"] != key
+
+
+def test_a_clock_that_jumps_takes_nothing_from_somebody_alone(ana: Any, clock: Any) -> None:
+    ana.claim()
+    clock.now -= 50_000
+
+    ana.do("brush", 5, 5, label=1, radius=2)
+
+
+def test_after_all_images_there_is_none(ana: Any) -> None:
+    for _ in range(3):
+        ana.claim()
+        assert ana.save().status_code == 200
+
+    assert ana.claim() == {"progress": {"open": 0, "saved": 3, "skipped": 0, "unusable": 0}}
+
+
+def test_to_save_twice_is_to_save_once(ana: Any) -> None:
+    ana.claim()
+
+    assert [ana.save().status_code for _ in range(2)] == [200, 200]
+
+
+def test_what_was_drawn_is_what_the_shard_holds(ana: Any, collected: Any) -> None:
+    key = ana.claim()["key"]
+    clicked = ana.do("point", 20, 20, label=1)
+    brushed = ana.do("brush", 50, 50, 60, 50, label=1, radius=3, object=2)
+    ana.do("brush", 30, 5, label=1, radius=2, object=3)
+    ana.do("delete", object=3)
+    ana.save()
+
+    (sample,) = collected()
+
+    masks = [decode_rle(a["segmentation"]) for a in sample.record["annotations"]]
+    shown = [decode_rle(c["objects"][0]["mask"]) for c in (clicked, brushed)]
+    assert sample.key == key
+    assert np.array_equal(masks, shown)
+    provenance = sample.record["annotations"][1]["provenance"]
+    assert provenance["annotator"] == "ana"
+    assert (provenance["phase"], provenance["round"]) == ("assisted_manual", 3)
+    assert provenance["seconds"] == 1.5
+    assert provenance["prompts"] == [
+        {"type": "brush", "coords": [47.0, 47.0, 63.0, 53.0], "label": 1, "time_s": 1.5}
+    ]
+    assert sample.record["annotations"][0]["provenance"]["model_sha256"] == "model"
+
+
+def test_a_second_version_holds_what_was_saved_since_the_first(ana: Any, collected: Any) -> None:
+    first = ana.claim()["key"]
+    ana.save()
+    assert [sample.key for sample in collected()] == [first]
+    second = ana.claim()["key"]
+    ana.do("brush", 5, 5, label=1, radius=2)
+    ana.save()
+
+    samples = collected()
+
+    assert [sample.key for sample in samples] == [first, second]
+    assert [len(sample.record["annotations"]) for sample in samples] == [0, 1]
+    assert [sample.key for sample in collected()] == [first, second]
+
+
+def test_a_pool_that_lacks_an_image_with_work_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "people.sqlite")
+    store.add_images(["a", "b"])
+
+    with pytest.raises(ValueError, match="no such image"):
+        store.add_images(["b"])
