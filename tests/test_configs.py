@@ -18,6 +18,7 @@ ENTRY_POINTS = {
     "sam_train.train": "train",
     "sam_train.evaluate": "evaluate",
     "data_engine.run": "engine",
+    "data_engine.serve": "serve",
 }
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 

@@ -68,7 +68,7 @@ function drawCursor(context, hand, { x, y }, scale) {
   }
 }
 
-// A candidate small: the part of the image around all of them, with its mask.
+// A candidate small: its mask with the part of the image around it.
 export function thumbnail(canvas, picture, sprite, frame) {
   const ratio = window.devicePixelRatio || 1, side = Math.round(68 * ratio);
   Object.assign(canvas, { width: side, height: side });
@@ -78,11 +78,9 @@ export function thumbnail(canvas, picture, sprite, frame) {
   if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
 }
 
-export function frameOf(sprites, task) {
-  const shown = sprites.filter(Boolean);
-  if (!shown.length) return { x: 0, y: 0, width: task.width, height: task.height };
-  const x = Math.min(...shown.map((s) => s.x)), y = Math.min(...shown.map((s) => s.y));
-  const right = Math.max(...shown.map((s) => s.x + s.width)), bottom = Math.max(...shown.map((s) => s.y + s.height));
-  const margin = 0.1 * Math.max(right - x, bottom - y) + 2;
-  return { x: x - margin, y: y - margin, width: right - x + 2 * margin, height: bottom - y + 2 * margin };
+// The part of the image around a mask, or all of it if there is none.
+export function frameOf(sprite, task) {
+  if (!sprite) return { x: 0, y: 0, width: task.width, height: task.height };
+  const { x, y, width, height } = sprite, margin = 0.15 * Math.max(width, height) + 2;
+  return { x: x - margin, y: y - margin, width: width + 2 * margin, height: height + 2 * margin };
 }

@@ -2,7 +2,7 @@
 
 export const KEYS = [
   ["P B R E", "click, box, brush, eraser"],
-  ["Right, Alt", "background click, other brush"],
+  ["Right, Alt", "background; other brush"],
   ["1 2 3", "choose the mask"],
   ["N", "next object"],
   ["Z  Y", "undo, redo (also Ctrl)"],
@@ -29,7 +29,7 @@ export function listen(commands) {
     if (event.metaKey || event.ctrlKey) handled = control(commands, key, event.shiftKey);
     else if (arrow) commands.moveCross(arrow, event.shiftKey ? 1 : 12);
     else if (key === "Enter") event.repeat || commands.press({ background: event.altKey });
-    else if (key === "Tab") commands.cycle(event.shiftKey ? -1 : 1);
+    else if (key === "Tab" && !(event.target instanceof HTMLButtonElement)) commands.cycle(event.shiftKey ? -1 : 1);
     else if (commands.byKey[key]) event.repeat && !"[]+-=".includes(key) || commands.byKey[key]();
     else handled = false;
     if (handled) event.preventDefault();

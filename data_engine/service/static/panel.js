@@ -45,10 +45,9 @@ function showCandidates(task) {
     return;
   }
   const sprites = candidates.map((candidate) => spriteOf(candidate.segmentation, CURRENT));
-  const frame = frameOf(sprites, task);
   at("candidates").replaceChildren(...candidates.map((candidate, number) => {
     const button = document.createElement("button"), canvas = document.createElement("canvas");
-    thumbnail(canvas, task.picture, sprites[number], frame);
+    thumbnail(canvas, task.picture, sprites[number], frameOf(sprites[number], task));
     button.append(canvas, `${number + 1} · ${Math.round(100 * candidate.predicted_iou)} %`);
     button.setAttribute("aria-pressed", number === task.object.chosen);
     button.addEventListener("click", () => task.choose(number));

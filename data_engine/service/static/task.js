@@ -2,6 +2,8 @@
 
 import { colourOf, covers, CURRENT, spriteOf } from "./sprites.js";
 
+const IDLE_S = 120; // whoever does nothing for longer has left
+
 export class Task {
   objects = new Map();
   highest = 0; // id so far: that of a deleted object is not used again
@@ -17,12 +19,8 @@ export class Task {
     this.apply(data);
     this.highest = Math.max(this.highest, data.current ?? 0);
     this.current = data.current ?? 1;
-    this.startObject();
+    this.started = this.last = performance.now(); // of work on this object; of the last action
     this.paintLayer();
-  }
-
-  startObject() {
-    this.started = this.last = performance.now();
   }
 
   get object() {
@@ -35,7 +33,7 @@ export class Task {
 
   // Sends an action after those before it; resolves when it is stored and shown.
   act(kind, { coords = [], label = null, radius = null, object = this.current } = {}) {
-    const now = performance.now(), seconds = Math.min((now - this.last) / 1000, 3600);
+    const now = performance.now(), seconds = Math.min((now - this.last) / 1000, IDLE_S);
     this.last = now;
     const sent = this.queue.then(async () => {
       const message = { seq: this.seq, object, kind, seconds, coords, label, radius };
@@ -67,7 +65,7 @@ export class Task {
 
   select(id) {
     this.current = id;
-    this.startObject();
+    this.started = performance.now();
     this.paintLayer();
   }
 

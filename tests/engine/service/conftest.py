@@ -7,18 +7,25 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from data_engine.annotation.provenance import Stamp
+from data_engine.people.collect import collect
 from data_engine.people.store import Store
+from data_engine.phases.assisted_manual import AssistedManual
 from data_engine.pool import Pool, to_sample
 from data_engine.service.app import create_app
 from data_engine.service.embeddings import Embeddings
 from data_engine.service.tokens import Tokens
 from data_engine.service.workbench import Workbench
+from sam_train.data.records import Sample
 from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.store.manifest import Dataset
 from sam_train.modeling.sam import Sam
 
 ADDRESS = "http://127.0.0.1"
+Build = Callable[[], tuple[FastAPI, Tokens]]
 
 
 class Clock:
@@ -72,28 +79,57 @@ def pool() -> Pool:
 
 
 @pytest.fixture
-def start(
-    tmp_path: Path, pool: Pool, sam: Sam, clock: Clock
-) -> Iterator[Callable[[], Callable[[str], Person]]]:
-    """Starts a server on what the last one left; it answers with the page of a named annotator."""
+def build(tmp_path: Path, pool: Pool, sam: Sam, clock: Clock) -> Build:
+    """Builds a server on what the last one left."""
+
+    def built() -> tuple[FastAPI, Tokens]:
+        store = Store(tmp_path / "people.sqlite")
+        store.add_images(pool.keys())
+        embeddings = Embeddings(
+            sam,
+            lambda key: to_sample(pool.image(key), image_id=1, with_masks=False).image_bytes,
+            tmp_path / "embeddings",
+        )
+        tokens = Tokens(tmp_path / "tokens", ["ana", "ben"], days=1.0, clock=clock)
+        bench = Workbench(store, embeddings, model_sha256="model", lease_s=60.0, clock=clock)
+        return create_app(bench, tokens), tokens
+
+    return built
+
+
+@pytest.fixture
+def start(build: Build) -> Iterator[Callable[[], Callable[[str], Person]]]:
+    """Restarts the server; it answers with the page of a named annotator."""
     with ExitStack() as running:
 
         def started() -> Callable[[str], Person]:
             running.close()
-            store = Store(tmp_path / "people.sqlite")
-            store.add_images(pool.keys())
-            embeddings = Embeddings(
-                sam,
-                lambda key: to_sample(pool.image(key), image_id=1, with_masks=False).image_bytes,
-                tmp_path / "embeddings",
-            )
-            tokens = Tokens(tmp_path / "tokens", ["ana", "ben"], days=1.0, clock=clock)
-            bench = Workbench(store, embeddings, model_sha256="model", lease_s=60.0, clock=clock)
-            app = create_app(bench, tokens)
+            app, tokens = build()
             client = running.enter_context(TestClient(app, ADDRESS, raise_server_exceptions=False))
             return lambda name: Person(client, tokens.token_of(name))
 
         yield started
+
+
+@pytest.fixture
+def collected(tmp_path: Path, pool: Pool, sam: Sam) -> Callable[[], list[Sample]]:
+    """Collects what was saved and returns all samples of the latest version."""
+
+    def run() -> list[Sample]:
+        collect(
+            Store(tmp_path / "people.sqlite"),
+            pool,
+            sam,
+            tmp_path,
+            build_phase=AssistedManual,
+            stamp=Stamp("assisted_manual", 3, "now", "config"),
+            images_per_shard=2,
+            on_bad=lambda *_: None,
+        )
+        dataset = Dataset(tmp_path / "dataset")
+        return [s for entry in dataset.read().shards for s in dataset.samples(entry)]
+
+    return run
 
 
 @pytest.fixture

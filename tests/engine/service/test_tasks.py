@@ -1,42 +1,13 @@
 """Who works on which image, and what becomes of it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from data_engine.annotation.provenance import Stamp
-from data_engine.people.collect import collect
 from data_engine.people.store import Store
-from data_engine.phases.assisted_manual import AssistedManual
-from data_engine.pool import Pool
-from sam_train.data.records import Sample
 from sam_train.data.rle import decode_rle
-from sam_train.data.store.manifest import Dataset
-from sam_train.modeling.sam import Sam
-
-
-@pytest.fixture
-def collected(tmp_path: Path, pool: Pool, sam: Sam) -> Callable[[], list[Sample]]:
-    """Collects what was saved and returns all samples of the latest version."""
-
-    def run() -> list[Sample]:
-        collect(
-            Store(tmp_path / "people.sqlite"),
-            pool,
-            sam,
-            tmp_path,
-            build_phase=AssistedManual,
-            stamp=Stamp("assisted_manual", 3, "now", "config"),
-            images_per_shard=2,
-            on_bad=lambda *_: None,
-        )
-        dataset = Dataset(tmp_path / "dataset")
-        return [s for entry in dataset.read().shards for s in dataset.samples(entry)]
-
-    return run
 
 
 def test_two_people_get_two_images(ana: Any, ben: Any) -> None:
