@@ -61,9 +61,9 @@ def read_runs(folder: Path) -> dict[str, list[Run]]:
 
 def read_run(folder: Path) -> Run:
     """A run with callbacks=validated; the metrics of an interrupted one lie in several files."""
-    import yaml
+    from omegaconf import OmegaConf
 
-    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config = OmegaConf.load(folder / "config.yaml")
     logged: dict[str, dict[int, float]] = defaultdict(dict)
     files = sorted(folder.glob("metrics-*.csv"), key=lambda file: int(file.stem.split("-")[1]))
     for file in [*files, folder / "metrics.csv"]:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
-from tqdm import tqdm
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +20,13 @@ class StepBar(Callback):
 
     def __init__(self, *, log_minutes: float = 1.0) -> None:
         self.log_minutes = log_minutes
-        self._bar: tqdm | None = None
+        self._bar: Tqdm | None = None
         self._told_at = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._told_at = time.monotonic()
         if trainer.is_global_zero and sys.stderr.isatty():
-            self._bar = tqdm(
+            self._bar = Tqdm(
                 total=trainer.max_steps,
                 initial=trainer.global_step,
                 unit="step",
