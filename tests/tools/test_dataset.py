@@ -218,6 +218,17 @@ def test_a_compacted_version_needs_no_layer(tmp_path, root, run):
         run("compact", f"{root}@1", tmp_path / "out")
 
 
+def test_damage_is_not_compacted_into_tars_that_are_whole(tmp_path, published, root, run):
+    tar = published / "sa_000001.tar"
+    tar.write_bytes(tar.read_bytes().replace(b"jpeg 3", b"jpeg 8"))
+    with pytest.raises(SystemExit, match="sa_000001.tar .* copy it again"):
+        run("compact", root, tmp_path / "out")
+    tar.unlink()
+    with pytest.raises(SystemExit, match="sa_000001.tar is missing: copy it back"):
+        run("compact", root, tmp_path / "out")
+    assert Dataset(tmp_path / "out").versions() == []
+
+
 def test_two_datasets_are_merged_by_links(tmp_path, root, run):
     write(tmp_path / "more" / "sa_000000.tar", first=50)
     run("create", tmp_path / "second", tmp_path / "more", "--source", "mine")

@@ -106,6 +106,13 @@ def test_a_damaged_record_and_image_are_named(
     assert "sheet.png, 1 images" in said
 
 
+def test_a_tar_of_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"no tar")
+
+    with pytest.raises(SystemExit, match="holds no image with a record"):
+        main([f"{tmp_path}/a.tar"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

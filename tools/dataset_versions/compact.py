@@ -32,6 +32,7 @@ def compact(version: Version, output: Path, *, workers: int = 1) -> Manifest:
 def _compact_shard(dataset: Dataset, output: Path, entry: ShardEntry) -> ShardEntry:
     path = output / "images" / Path(entry.images).name
     if not path.exists():
+        dataset.verify_entry(entry, hashes=True)  # damage would become a whole tar's content
         write_encoded(path, _current_samples(dataset, output, entry))
     return Dataset(output).entry(path, source=entry.source, phase=entry.phase)
 

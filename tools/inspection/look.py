@@ -45,6 +45,8 @@ def look(
     drawn = heapq.nsmallest(images, passing, key=lambda one: _draw(one[0]))
     for line in holdings.lines():
         say(line)
+    if not holdings.masks_per_image:
+        raise ValueError(f"{path} holds no image with a record: name SA-1B's tars or a dataset")
     if sheet is None:
         return
     tiles = list(tiles_of(drawn, on_bad))

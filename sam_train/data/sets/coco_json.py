@@ -61,7 +61,7 @@ def read_coco(file: str | os.PathLike[str], *, name: str) -> CocoJson:
     path = require_file(file, option="annotations", name=name)
     try:
         coco = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: {path} is no json: {error}") from error
     if not isinstance(coco, dict) or not {"images", "annotations"} <= coco.keys():
         raise ValueError(f"{name}: {path} is no COCO json, it lacks `images` or `annotations`")

@@ -132,7 +132,7 @@ def coco_files(
 def find_coco_image(entry: dict[str, Any], root: Path) -> Path:
     """The file of an image entry; LVIS's images are named by their id alone."""
     by_id = root / f"{entry['id']:012d}.jpg" if isinstance(entry["id"], int) else root / "none"
-    by_name = root / entry["file_name"] if "file_name" in entry else by_id
+    by_name = root / str(entry["file_name"]) if "file_name" in entry else by_id
     if ".." in by_name.parts or not by_name.is_relative_to(root):
         raise ValueError(f"the json names {by_name}, which is not below {root}; mend the name")
     return by_id if by_id.is_file() and not by_name.is_file() else by_name

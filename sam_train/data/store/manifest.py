@@ -10,6 +10,7 @@ A tar has its index beside it (`shard_index.py`). The whole folder may lie behin
 
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -80,7 +81,7 @@ class Dataset:
     def versions(self) -> list[int]:
         """All versions, oldest first."""
         names = (path.stem for path in self._folder.glob("[0-9]*.json"))
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(name) for name in names if re.fullmatch(r"\d{6,}", name, re.ASCII))
 
     def read(self, version: int | str = "latest") -> Manifest:
         """Reads a version by its number, its tag, or as the latest.

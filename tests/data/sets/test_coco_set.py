@@ -134,6 +134,7 @@ def test_an_image_that_was_resized_after_annotation_is_named(coco_json) -> None:
         '{"images": [7], "annotations": []}',
         '{"images": {"id": 1}, "annotations": []}',
         '{"images": [{"id": [1]}], "annotations": []}',
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )
 def test_a_file_that_is_no_coco_json_is_named(tmp_path: Path, text: str, save) -> None:
@@ -149,6 +150,11 @@ def test_a_json_of_other_images_names_the_key_to_set(coco_json) -> None:
 
     with pytest.raises(FileNotFoundError, match="holds no image of the json; set `images`"):
         coco_set(json_file)
+
+
+def test_a_file_name_that_is_a_number_is_no_other_error(coco_json) -> None:
+    with pytest.raises(FileNotFoundError, match="holds no image of the json"):
+        coco_set(coco_json([CROWD], file_name=5))
 
 
 def edited(json_file: Path, **changes: Any) -> Path:

@@ -142,6 +142,14 @@ def test_a_version_needs_shards(dataset):
         dataset.commit([], parent=None, phase="known", round=0)
 
 
+def test_files_beside_the_manifests_are_no_versions(dataset):
+    commit(dataset)
+    for name in ("7.json", "000001 (copy).json", "00000²2.json"):
+        (dataset.root / "manifests" / name).write_text("{}")
+
+    assert dataset.versions() == [1]
+
+
 def test_versions_of_processes_at_once_are_all_there_or_refused(dataset):
     """Each process commits five versions; whoever comes second hears so and changes nothing."""
     first = commit(dataset)
