@@ -41,7 +41,6 @@ from sam_train.interaction.draws import uniform
 from sam_train.interaction.prompts import FOREGROUND
 from sam_train.interaction.sampling import (
     error_centre,
-    mask_boxes,
     mask_centre,
     noisy_boxes,
     pixel_at,
@@ -117,7 +116,7 @@ class ClickProtocol:
         for number, row in enumerate(rows):
             row["clicks"] = clicks_of(played, number)
 
-        for name, boxes in self._boxes(truth, seeds).items():
+        for name, boxes in self._boxes(batch, seeds).items():
             prompts = ImagePrompts(boxes=boxes)
             answer = ask(segmenter, prompts, multimask_output=self.box_multimask_output)
             best = answer.most_confident()
@@ -150,13 +149,11 @@ class ClickProtocol:
             coords, _ = pixel_at(truth, uniform(seeds, 4))  # noise takes the streams 0 to 3
         return coords, torch.full((len(truth),), FOREGROUND)
 
-    def _boxes(
-        self, truth: Bool[Tensor, "N H W"], seeds: Int[Tensor, " N"]
-    ) -> dict[str, Float[Tensor, "N 4"]]:
-        boxes = mask_boxes(truth)
+    def _boxes(self, batch: MaskBatch, seeds: Int[Tensor, " N"]) -> dict[str, Float[Tensor, "N 4"]]:
+        boxes = batch.boxes()
         if not self.noisy_box:
             return {"box": boxes}
-        frame = torch.tensor(truth.shape[1:]).expand(len(truth), 2)
+        frame = torch.tensor(batch.masks.shape[1:]).expand(len(boxes), 2)
         noisy = noisy_boxes(boxes, seeds, std=NOISE_STD, max_noise=MAX_NOISE, frame=frame)
         return {"box": boxes, "noisy_box": noisy.float()}
 
@@ -169,10 +166,12 @@ class ClickProtocol:
         batch: MaskBatch,
     ) -> None:
         """The best of the three masks of one click, and how good the model takes its choice."""
-        logits = played.answer.low_res_logits
-        best = np.zeros(len(rows))
-        for candidate in logits.unbind(1):
-            masks = masks_at(segmenter, candidate, evaluated.size, evaluated.ignored)
+        logits, chosen = played.answer.low_res_logits, played.answer.iou_pred.argmax(1)
+        each = torch.arange(len(rows), device=logits.device)
+        best = np.array(batch.ious(played.pred_masks))
+        for step in range(1, logits.shape[1]):
+            another = logits[each, (chosen + step) % logits.shape[1]]
+            masks = masks_at(segmenter, another, evaluated.size, evaluated.ignored)
             best = np.maximum(best, batch.ious(masks))
         scores = played.answer.iou_pred.amax(1).tolist()
         for row, oracle, score, mask in zip(rows, best, scores, played.pred_masks, strict=True):

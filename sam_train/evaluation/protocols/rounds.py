@@ -38,6 +38,11 @@ class MaskBatch:
     masks: Bool[np.ndarray, "N H W"]
     windows: list[tuple[slice, slice]]
 
+    def boxes(self) -> Float[Tensor, "N 4"]:
+        """The outermost pixels of each mask XYXY (inclusive, as in SAM)."""
+        sides = [(x.start, y.start, x.stop - 1, y.stop - 1) for y, x in self.windows]
+        return torch.tensor(sides, dtype=torch.float32)
+
     def ious(self, pred_masks: Bool[np.ndarray, "N H W"]) -> list[float]:
         """The IoU of one prediction for each mask."""
         return list(map(iou, pred_masks, self.masks, self.windows))
