@@ -11,7 +11,7 @@ import torch
 
 from data_engine.annotation.accounting import Cost, costs
 from data_engine.annotation.provenance import Stamp
-from data_engine.executors.local import LocalExecutor
+from data_engine.executors.executor import Executor
 from data_engine.phase_run import PhaseRun, entry_samples
 from data_engine.phases.phase import BuildAnnotator, BuildPhase
 from data_engine.pool import Pool
@@ -46,7 +46,7 @@ class Engine:
     build_model: Callable[[], Sam]
     train: Callable[..., None]
     evaluate: Callable[..., dict[str, Any]]
-    executor: LocalExecutor
+    executor: Executor
     config_sha256: str
     images_per_shard: int = 16
     continue_weights: bool = True  # retraining starts from the weights of the round before

@@ -1,18 +1,17 @@
 """One phase over shards of a dataset: what the loop does every round, and what runs alone."""
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from data_engine.annotation.annotators import KnownMasks, SimulatedAnnotator
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import TaskPredictor
-from data_engine.executors.local import LocalExecutor
+from data_engine.executors.executor import Executor
 from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase, Samples
-from data_engine.phases.shard_work import ShardJob, annotate_shard, pass_over
+from data_engine.phases.shard_work import ShardJob, ShardWork, pass_over
+from data_engine.progress import shown_progress
 from data_engine.run_folder import read_json
 from sam_train.data.records import Sample
 from sam_train.data.store.manifest import Dataset, ShardEntry
@@ -32,7 +31,7 @@ class PhaseRun:
     build_phase: BuildPhase
     build_annotator: BuildAnnotator
     known_masks: KnownMasks
-    executor: LocalExecutor
+    executor: Executor
     on_bad: OnBad
 
     @property
@@ -50,7 +49,10 @@ class PhaseRun:
         if pending:
             phase = self._phase(sam, jobs)
             phase.prepare(samples, self.folder)
-            self._annotate(phase, pending, total=len(jobs))
+            images = {Path(entry.images).stem: entry.image_count for entry in entries}
+            with shown_progress(self.folder, images, name=self.name):
+                for _ in self.executor.run(ShardWork(sam, phase, self.on_bad), pending):
+                    pass
         return [self._annotated(entry, job) for entry, job in zip(entries, jobs, strict=True)]
 
     def _phase(self, sam: Sam, jobs: Sequence[ShardJob]) -> Phase:
@@ -81,18 +83,6 @@ class PhaseRun:
             return bool(self.known_masks(key))
         except (ValueError, OSError):
             return True
-
-    def _annotate(self, phase: Phase, pending: list[ShardJob], *, total: int) -> None:
-        started, before = time.monotonic(), total - len(pending)
-        work = partial(annotate_shard, phase=phase, on_bad=self.on_bad)
-        for number, stats in enumerate(self.executor.run(work, pending), start=1):
-            seconds = time.monotonic() - started
-            left = seconds / number * (len(pending) - number)
-            done = before + number
-            logger.info(
-                f"{self.name}: shard {done}/{total} ({done / total:.0%}), {stats['masks']} masks "
-                f"on {stats['images']} images, {stats['bad']} bad, {left:.0f} s left"
-            )
 
     def _job(self, entry: ShardEntry) -> ShardJob:
         root, name = Path(self.dataset.root), Path(entry.images).name

@@ -53,7 +53,8 @@ def run(cfg: DictConfig) -> None:
     check_types(values)
     for number, turn in enumerate(values["rounds"]):
         check_values(turn, get_type_hints(Round), f"rounds.{number}")
-    set_threads(cfg.threads)
+    # The phase alone may run in other processes, which have one thread; it shall give the same.
+    set_threads(cfg.threads or (1 if cfg.get("phase") else None))
     with locked(Path(cfg.output_dir)):
         config_sha256 = claim(Path(cfg.output_dir), config, command)
         if cfg.get("phase") is None:
@@ -109,7 +110,8 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
     from sam_train.data.store.manifest import Dataset
     from sam_train.data.stream.bad_samples import BadSampleLog
 
-    output_dir, checkpoint = Path(cfg.output_dir), Path(cfg.checkpoint)
+    # Workers elsewhere have another working directory.
+    output_dir, checkpoint = Path(cfg.output_dir).absolute(), Path(cfg.checkpoint)
     sam = load(cfg, checkpoint)
     phase_run = PhaseRun(
         dataset=Dataset(output_dir / "dataset"),
@@ -135,13 +137,13 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
 
 
 def load(cfg: DictConfig, checkpoint: Path) -> "Sam":
-    """The model of a checkpoint; an official .pth is built from the model's config."""
-    import torch
+    """The model of a checkpoint, on the CPU: workers bring it to the devices that they have.
 
+    An official .pth is built from the model's config.
+    """
     from sam_train.modeling.checkpoint import load_model
 
-    sam = load_model(checkpoint) if checkpoint.suffix == ".safetensors" else instantiate(cfg.model)
-    return sam.to("cuda" if torch.cuda.is_available() else "cpu")
+    return load_model(checkpoint) if checkpoint.suffix == ".safetensors" else instantiate(cfg.model)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class SemiAutomatic(Phase):
 
     def prepare(self, samples: Samples, folder: Path) -> None:
         """Trains the box detector on the masks so far."""
+        self.predictor.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.detector = self.detector_training.fit_once(
             self.predictor, samples(), folder / "detector.safetensors"
         )

@@ -1,16 +1,25 @@
 """One phase on one shard: the unit of work, of failure and of progress."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from data_engine.annotation.task import Task
+from data_engine.phases.claim import Claim, claimed, worker_name
 from data_engine.phases.phase import Phase
-from data_engine.run_folder import write_json
+from data_engine.run_folder import read_json, write_json
 from sam_train.data.images import check_recorded_size, read_image
-from sam_train.data.records import Annotation, Record, Sample
+from sam_train.data.records import Annotation, BadSample, Record, Sample
 from sam_train.data.store.shards import OnBad, read_shard, write_annotations
+from sam_train.modeling.sam import Sam
+
+
+class DeadlyImage(BadSample):
+    """An image that ended several workers."""
 
 
 @dataclass(frozen=True)
@@ -27,35 +36,65 @@ class ShardJob:
         """Whether the shard is finished: its stats file is written last."""
         return self.stats.exists()
 
+    @property
+    def claim(self) -> Path:
+        """The journal of its attempts, until it is finished."""
+        return self.stats.with_name(f"{self.images.stem}.claim")
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """What a worker does with each shard, in whichever process it finds itself."""
+
+    sam: Sam  # the phase's
+    phase: Phase
+    on_bad: OnBad
+
+    def __call__(self, job: ShardJob) -> dict:
+        self.sam.to("cuda" if torch.cuda.is_available() else "cpu")
+        return annotate_shard(job, self.phase, self.on_bad)
+
 
 def annotate_shard(job: ShardJob, phase: Phase, on_bad: OnBad) -> dict:
-    """Annotates every image of one shard and writes the layer, then the stats.
+    """Annotates every image of one shard, writes the layer, then the stats, and returns these.
 
-    A shard that is interrupted is redone from its start. An image that cannot be read, or
-    whose known masks cannot, goes to `on_bad` and stays in the layer with the masks that it had.
+    One worker at a time has the shard; one that was finished meanwhile is not redone, one that
+    was interrupted is, from its start. An image that cannot be read, or whose known masks
+    cannot, or that ended several workers, goes to `on_bad` and stays in the layer with the
+    masks that it had.
     """
-    counts: Counter[str] = Counter()
+    with claimed(job.claim) as claim:
+        if job.done:
+            return read_json(job.stats)
+        started, counts = time.monotonic(), Counter[str](images=0, masks=0, bad=0)
+        records = annotated_records(job, phase, on_bad, claim=claim, counts=counts)
+        written = write_annotations(job.layer, records)
+        seconds = round(time.monotonic() - started, 3)
+        stats = {"sha256": written.sha256, **counts, "worker": worker_name(), "seconds": seconds}
+        write_json(job.stats, stats)
+        return stats
 
-    def records() -> Iterator[tuple[str, Record]]:
-        current = current_annotations(job)
-        for sample in read_shard(job.images, on_bad=on_bad):
-            annotations = current.get(sample.key, [])
-            try:
-                annotated = phase.annotate(task_of(sample, annotations))
-            except (ValueError, OSError) as error:
-                counts["bad"] += 1
-                on_bad(str(job.images), sample.key, error)
-            else:
-                annotations = annotated.annotations
-                counts.update(annotated.counts)
-            counts["images"] += 1
-            counts["masks"] += len(annotations)
-            yield sample.key, {"image": sample.record["image"], "annotations": annotations}
 
-    written = write_annotations(job.layer, records())
-    stats = {"sha256": written.sha256, "images": 0, "masks": 0, "bad": 0, **counts}
-    write_json(job.stats, stats)
-    return stats
+def annotated_records(
+    job: ShardJob, phase: Phase, on_bad: OnBad, *, claim: Claim, counts: Counter[str]
+) -> Iterator[tuple[str, Record]]:
+    """The key and the new record of every image of a shard; counts on the way."""
+    current = current_annotations(job)
+    for sample in read_shard(job.images, on_bad=on_bad):
+        annotations = current.get(sample.key, [])
+        try:
+            if deadly := claim.begin(sample.key, masks=counts["masks"]):
+                raise DeadlyImage(deadly)
+            annotated = phase.annotate(task_of(sample, annotations))
+        except (ValueError, OSError) as error:
+            counts["bad"] += 1
+            on_bad(str(job.images), sample.key, error)
+        else:
+            annotations = annotated.annotations
+            counts.update(annotated.counts)
+        counts["images"] += 1
+        counts["masks"] += len(annotations)
+        yield sample.key, {"image": sample.record["image"], "annotations": annotations}
 
 
 def task_of(sample: Sample, current: list[Annotation]) -> Task:
