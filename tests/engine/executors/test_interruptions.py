@@ -44,12 +44,13 @@ def version(run_dir: Path) -> dict[str, Any]:
 
 def kill_workers(run_dir: Path, working: Working, *, times: int, ended: threading.Event) -> int:
     """Kills one that is at a shard at a random moment, again and again; returns how often."""
-    chance, killed = random.Random(0), 0
-    while killed < times and not ended.wait(chance.uniform(0, 0.3)):
-        for process in working(run_dir)[:1]:
+    chance, killed = random.Random(0), set[int]()
+    while len(killed) < times and not ended.wait(chance.uniform(0, 0.3)):
+        alive = [process for process in working(run_dir) if process not in killed]
+        for process in alive[:1]:  # a killed one holds its shard until it is next scheduled
             os.kill(process, 9)
-            killed += 1
-    return killed
+            killed.add(process)
+    return len(killed)
 
 
 def run_and_kill(
