@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 from sam_train.command_line import one_sentence_errors
 
@@ -63,7 +64,7 @@ def read_run(folder: Path) -> Run:
     """A run with callbacks=validated; the metrics of an interrupted one lie in several files."""
     from omegaconf import OmegaConf
 
-    config = OmegaConf.load(folder / "config.yaml")
+    config: Any = OmegaConf.load(folder / "config.yaml")
     logged: dict[str, dict[int, float]] = defaultdict(dict)
     files = sorted(folder.glob("metrics-*.csv"), key=lambda file: int(file.stem.split("-")[1]))
     for file in [*files, folder / "metrics.csv"]:
