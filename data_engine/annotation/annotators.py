@@ -23,7 +23,8 @@ KnownMasks = Callable[[str], list[Rle]]  # of an image's key: the masks that cam
 class Annotator(Protocol):
     """Adds masks to an image and may remove prefilled ones."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def annotate(self, task: Task, prefilled: list[Annotation]) -> Answer:
         """Answers for one image. `prefilled` masks are proposals next to `task.current`."""

@@ -1,6 +1,6 @@
 """People as an `Annotator`: what they drew and saved, as the masks of a phase."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ def answer_of(drawing: Drawing, stamp: Stamp, *, first_id: int = 1) -> Answer:
 
     Time on objects that were deleted again belongs to no mask.
     """
-    seconds: Counter[int] = Counter()
+    seconds: dict[int, float] = defaultdict(float)
     elapsed: dict[int, float] = {}  # seconds on its object, up to and with each action
     for action in drawing.log:
         seconds[action.object] += action.seconds
@@ -43,7 +43,7 @@ def answer_of(drawing: Drawing, stamp: Stamp, *, first_id: int = 1) -> Answer:
         _annotation(item, stamp, elapsed, id=id, seconds=seconds[item.id])
         for id, item in enumerate(drawn, start=first_id)
     ]
-    elsewhere = seconds.total() - sum(seconds[item.id] for item in drawn)
+    elsewhere = sum(seconds.values()) - sum(seconds[item.id] for item in drawn)
     return Answer(added, seconds_elsewhere=round(elsewhere, 3))
 
 
@@ -53,12 +53,12 @@ def _annotation(
     assert drawn.mask is not None
     prompts: list[Prompt] = [action.prompt(elapsed[action.seq]) for action in drawn.actions]
     models = [prompted.action.model_sha256 for prompted in drawn.prompted]
-    scores = drawn.answer or {"predicted_iou": 1.0, "stability_score": 1.0}
+    answer = drawn.answer
     return annotation_from_rle(
         drawn.mask,
         id=id,
-        predicted_iou=scores["predicted_iou"],
-        stability_score=scores["stability_score"],
+        predicted_iou=answer["predicted_iou"] if answer else 1.0,
+        stability_score=answer["stability_score"] if answer else 1.0,
         point_coords=[p["coords"] for p in prompts if p["type"] == "point"][:1],
         provenance=replace(stamp, model_sha256=models[-1] if models else None).provenance(
             drawn.actions[-1].annotator, prompts, seconds=float(seconds)

@@ -10,7 +10,7 @@ from data_engine.people.answers import SavedAnswers
 from data_engine.people.drawing import Drawing
 from data_engine.people.store import Store
 from data_engine.phase_run import PhaseRun
-from data_engine.phases.phase import BuildPhase
+from data_engine.phases.phase import BuildAnnotator, BuildPhase
 from data_engine.pool import Pool
 from data_engine.rounds import Images
 from data_engine.run_folder import read_json, write_json
@@ -52,12 +52,13 @@ def collect(
         with_masks=False,
         on_bad=on_bad,
     )
+    annotator: BuildAnnotator = partial(SavedAnswers, saved_drawing=partial(saved_drawing, store))
     phase_run = PhaseRun(
         dataset=dataset,
         folder=folder,
         stamp=stamp,
         build_phase=build_phase,
-        build_annotator=partial(SavedAnswers, saved_drawing=partial(saved_drawing, store)),
+        build_annotator=annotator,
         known_masks=pool.known_masks,
         executor=LocalExecutor(),
         on_bad=on_bad,

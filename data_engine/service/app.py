@@ -48,9 +48,9 @@ def create_app(
     app.add_exception_handler(OutOfStep, say(409, "out_of_step"))
     app.add_exception_handler(ValueError, say(422, "refused"))
     app.add_exception_handler(OSError, say(500, "failed"))
-    app.add_exception_handler(HTTPException, say_http)
-    app.add_exception_handler(RequestValidationError, say_invalid)
-    app.add_exception_handler(Exception, say_failed)
+    app.exception_handler(HTTPException)(say_http)
+    app.exception_handler(RequestValidationError)(say_invalid)
+    app.exception_handler(Exception)(say_failed)
     app.add_middleware(Guard, hosts=hosts, max_body=max_body)
     return app
 
