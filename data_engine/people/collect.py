@@ -41,37 +41,41 @@ def collect(
     parent = dataset.read() if dataset.versions() else None
     name = f"people-{parent.version + 1 if parent else 1:06d}"
     folder = output_dir / "collected" / name
-    keys = batch(store, dataset, parent, folder / "keys.json")
-    if not keys:
+    if not (keys := batch(store, dataset, parent, folder / "keys.json")):
         return None
     images = Images(
         pool.only(set(keys)),
         name=name,
-        dataset_root=output_dir / "dataset",
+        dataset_root=dataset.root,
         images_per_shard=images_per_shard,
         with_masks=False,
         on_bad=on_bad,
     )
-    annotator: BuildAnnotator = partial(SavedAnswers, saved_drawing=partial(saved_drawing, store))
     phase_run = PhaseRun(
         dataset=dataset,
         folder=folder,
         stamp=stamp,
         build_phase=build_phase,
-        build_annotator=annotator,
+        build_annotator=build_answers(store),
         known_masks=pool.known_masks,
         executor=LocalExecutor(),
         on_bad=on_bad,
     )
     entries = phase_run.run(sam, images.shards([len(keys)], turn=0), no_samples)
+    before = parent.shards if parent else ()
     return dataset.commit(
-        [*(parent.shards if parent else ()), *entries],
+        [*before, *entries],
         parent=parent.version if parent else None,
         phase=stamp.phase,
         round=stamp.round,
         model_sha256=stamp.model_sha256,
         config_sha256=stamp.config_sha256,
     )
+
+
+def build_answers(store: Store) -> BuildAnnotator:
+    """What people saved in the store, as an annotator to be built."""
+    return partial(SavedAnswers, saved_drawing=partial(saved_drawing, store))
 
 
 def batch(store: Store, dataset: Dataset, parent: Manifest | None, path: Path) -> list[str]:
