@@ -70,12 +70,19 @@ def run_and_kill(
 
 
 @pytest.mark.slow
-def test_local_workers_are_killed_eight_times(
-    job: Job, working: Working, uninterrupted: dict[str, Any], tmp_path: Path
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.parametrize(("executor", "times"), [(LocalExecutor(2), 8), (RayExecutor(2), 1)])
+def test_killed_workers_leave_the_version_of_an_uninterrupted_run(
+    job: Job,
+    working: Working,
+    uninterrupted: dict[str, Any],
+    tmp_path: Path,
+    executor: Executor,
+    times: int,
 ) -> None:
-    killed = run_and_kill(job, tmp_path / "run", LocalExecutor(2), times=8, working=working)
+    killed = run_and_kill(job, tmp_path / "run", executor, times=times, working=working)
 
-    assert killed == 8
+    assert killed == times
     assert version(tmp_path / "run") == uninterrupted
 
 
@@ -96,17 +103,6 @@ def test_a_run_is_killed_with_its_workers_and_goes_on_under_another_number_of_th
 
     assert version(run_dir) == uninterrupted
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_a_ray_actor_is_killed(
-    job: Job, working: Working, uninterrupted: dict[str, Any], tmp_path: Path
-) -> None:
-    killed = run_and_kill(job, tmp_path / "run", RayExecutor(2), times=1, working=working)
-
-    assert killed == 1
-    assert version(tmp_path / "run") == uninterrupted
 
 
 @pytest.mark.slurm
