@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sam_train.inference.mask_filters import stability_score
 from sam_train.inference.predictor import SamPredictor
+from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.sampling import error_centre, mask_centre
-from sam_train.training.losses import mask_iou
 
 STABILITY_OFFSET = 1.0  # logits; as in the fully automatic phase (SAM, App. B)
 

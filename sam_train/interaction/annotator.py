@@ -3,9 +3,9 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from sam_train.interaction.draws import mix_seeds, uniform
+from sam_train.interaction.masks import enlarge, inside_image
 from sam_train.interaction.prompts import Prompts, box_prompts, boxes_or_points, point_prompts
 from sam_train.interaction.sampling import (
     error_point,
@@ -15,9 +15,8 @@ from sam_train.interaction.sampling import (
     to_input_frame,
 )
 
-FIRST_KIND, FIRST_POINT, BOX_NOISE, CORRECTION, NUM_CORRECTIONS = range(
-    5
-)  # streams of random draws
+# Streams of random draws.
+FIRST_KIND, FIRST_POINT, BOX_NOISE, CORRECTION, NUM_CORRECTIONS = range(5)
 
 
 class TrainingAnnotator:
@@ -130,14 +129,6 @@ class TrainingAnnotator:
         sizes: Int[Tensor, "N 2"],
     ) -> tuple[Float[Tensor, "N 2"], Int[Tensor, " N"]]:
         """A point in the error of the prediction, in the masks' grid."""
-        grid = (gt_masks.shape[-2], gt_masks.shape[-1])
-        logits = low_res_logits
-        if logits.shape[-2:] != grid:
-            logits = F.interpolate(logits[:, None], grid, mode="bilinear")[:, 0]
-        return error_point(logits > 0, gt_masks, draw, inside=inside_image(sizes, grid))
-
-
-def inside_image(sizes: Int[Tensor, "N 2"], grid: tuple[int, int]) -> Bool[Tensor, "N H W"]:
-    """Which cells of a padded grid belong to an image of (H, W) cells."""
-    y, x = (torch.arange(n, device=sizes.device) for n in grid)
-    return (y[:, None] < sizes[:, 0, None, None]) & (x < sizes[:, 1, None, None])
+        pred_masks = enlarge(low_res_logits[:, None], gt_masks)[:, 0] > 0
+        inside = inside_image(sizes, gt_masks.shape[-2:])
+        return error_point(pred_masks, gt_masks, draw, inside=inside)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.interaction.masks import inside_image
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
@@ -74,11 +75,7 @@ class Sam(nn.Module):
         An encoder may give details in channels beyond the decoder's width (`MaskDecoder`).
         """
         x = (images - self.pixel_mean) / self.pixel_std
-        y, x_axis = (torch.arange(n, device=images.device) for n in images.shape[-2:])
-        inside = (y[:, None] < input_sizes[:, 0, None, None]) & (
-            x_axis < input_sizes[:, 1, None, None]
-        )
-        return self.image_encoder(x * inside[:, None])
+        return self.image_encoder(x * inside_image(input_sizes, images.shape[-2:])[:, None])
 
     def decode(
         self,

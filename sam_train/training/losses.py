@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.interaction.sampling import count_in_rows
+from sam_train.interaction.masks import enlarge, mask_iou
 
 # Pixels whose losses are computed at once. On a CPU eight masks of 256 pixels: their ten
 # intermediate maps stay in the cache, which makes 64 x 3 masks six times as fast as all at once.
@@ -42,15 +42,6 @@ def dice_loss(
     overlap = 2 * (prob * target).sum((-2, -1))
     area = prob.sum((-2, -1)) + target.sum((-2, -1))
     return 1 - (overlap + 1) / (area + 1)
-
-
-def mask_iou(
-    pred_masks: Bool[Tensor, "*batch H W"], gt_masks: Bool[Tensor, "*#batch H W"]
-) -> Float[Tensor, "*batch"]:
-    """Intersection over union; two empty masks have 0."""
-    intersection = count_in_rows(pred_masks & gt_masks).sum(-1)
-    union = count_in_rows(pred_masks | gt_masks).sum(-1)
-    return intersection / union.clamp(min=1)
 
 
 class MaskLoss(nn.Module):
@@ -186,12 +177,3 @@ def in_chunks(
     pixels = CPU_PIXELS if mask_logits.device.type == "cpu" else GPU_PIXELS
     size = max(1, pixels // (mask_logits.shape[1] * gt_masks.shape[-2:].numel()))
     yield from zip(mask_logits.split(size), gt_masks.split(size), strict=True)
-
-
-def enlarge(
-    mask_logits: Float[Tensor, "N M h w"], gt_masks: Bool[Tensor, "N H W"]
-) -> Float[Tensor, "N M H W"]:
-    """Logits on the grid of the true masks."""
-    if mask_logits.shape[-2:] == gt_masks.shape[-2:]:
-        return mask_logits
-    return F.interpolate(mask_logits, gt_masks.shape[-2:], mode="bilinear")

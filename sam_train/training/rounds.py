@@ -7,13 +7,12 @@ from typing import get_args
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from sam_train.data.stream.collate import Batch
-from sam_train.interaction.annotator import inside_image
+from sam_train.interaction.masks import enlarge, inside_image, mask_iou
 from sam_train.interaction.prompts import PromptKind, Prompts
 from sam_train.modeling.sam import Sam
-from sam_train.training.losses import MaskLoss, mask_iou
+from sam_train.training.losses import MaskLoss
 from sam_train.training.scale.ranks import sum_over_ranks
 
 ObjectLosses = dict[str, Float[Tensor, " N"]]
@@ -27,10 +26,10 @@ class RoundRules:
     `sum_rounds` adds the losses of the rounds (SAM 2) instead of taking their mean (EdgeSAM,
     micro-sam). A lone prompt of a kind that is `ambiguous` is answered by three masks, another by
     one: a point by three, a box by three (App. D.4 picks "the most confident mask" for it) or one
-    (SAM 2). `detach_feedback` off lets gradients flow
-    through the mask prompt into the round before (SAM 2), which keeps the graphs of all rounds.
-    Only the last `gradient_rounds` of a step are learned from, all if None: at small scale
-    rounds without gradient leave time for more images.
+    (SAM 2). `detach_feedback` off lets gradients flow through the mask prompt into the round
+    before (SAM 2), which keeps the graphs of all rounds. Only the last `gradient_rounds` of a
+    step are learned from, all if None: at small scale rounds without gradient leave time for
+    more images.
     """
 
     sum_rounds: bool = False
@@ -93,11 +92,10 @@ def measure(
     sizes: Int[Tensor, "N 2"],
 ) -> ObjectLosses:
     """IoU, error of the predicted IoU and emptiness of the masks that the annotator sees."""
-    grid = batch["gt_masks"].shape[-2:]
-    if logits.shape[-2:] != grid:
-        logits = F.interpolate(logits[:, None], grid, mode="bilinear")[:, 0]
-    pred_masks = (logits > 0) & inside_image(sizes, (grid[0], grid[1]))
-    iou = mask_iou(pred_masks, batch["gt_masks"])
+    gt_masks = batch["gt_masks"]
+    pred_masks = enlarge(logits[:, None], gt_masks)[:, 0] > 0
+    pred_masks &= inside_image(sizes, gt_masks.shape[-2:])
+    iou = mask_iou(pred_masks, gt_masks)
     empty = ~pred_masks.flatten(1).any(1)
     return {"iou_at": iou, "iou_error_at": (iou_pred - iou).abs(), "empty_at": empty.float()}
 

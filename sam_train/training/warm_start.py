@@ -14,6 +14,7 @@ from timm.optim import Muon
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.prompts import (
     FOREGROUND,
     Prompts,
@@ -24,7 +25,7 @@ from sam_train.interaction.prompts import (
 from sam_train.interaction.sampling import to_input_frame
 from sam_train.modeling.cells import fold
 from sam_train.modeling.sam import Sam
-from sam_train.training.losses import MaskLoss, mask_iou
+from sam_train.training.losses import MaskLoss
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_train.interaction.annotator import TrainingAnnotator, inside_image
+from sam_train.interaction.annotator import TrainingAnnotator
 from sam_train.interaction.prompts import Prompts
 
 IMAGE_SIZE, GRID = 64, 16
@@ -201,8 +201,3 @@ def test_the_draws_of_all_rounds_are_independent() -> None:
         draws = kind.flatten(1).T
         correlation = torch.corrcoef(draws) - torch.eye(len(draws))
         assert correlation.abs().max() < 0.1  # more than four standard errors
-
-
-def test_an_image_covers_the_top_left_of_its_grid() -> None:
-    inside = inside_image(torch.tensor([[1, 2], [2, 3]]), (2, 3))
-    assert inside.int().tolist() == [[[1, 1, 0], [0, 0, 0]], [[1, 1, 1], [1, 1, 1]]]

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from sam_train.interaction.draws import uniform
 from sam_train.interaction.sampling import (
-    count_in_rows,
     error_centre,
     error_point,
     mask_boxes,
@@ -52,16 +51,6 @@ def test_an_empty_region_has_no_pixel() -> None:
     coords, found = pixel_at(masks_of("... ...").expand(2, -1, -1), torch.tensor([0.0, 0.9]))
     assert coords.tolist() == [[0, 0], [0, 0]]
     assert not found.any()
-
-
-@pytest.mark.parametrize("width", [7, 8, 256, 2040, 2048])
-def test_rows_are_counted_eight_pixels_at_once_where_that_is_possible(width: int) -> None:
-    full, half = torch.ones(2, 3, width, dtype=torch.bool), torch.rand(2, 3, width) < 0.5
-    assert (count_in_rows(full) == width).all()
-    assert torch.equal(count_in_rows(half), half.sum(2))
-    turned, beside = half.transpose(1, 2), half.flatten()[3 : 3 + 2 * width].reshape(1, 2, width)
-    assert torch.equal(count_in_rows(turned), half.sum(1))
-    assert torch.equal(count_in_rows(beside), beside.sum(2))
 
 
 def test_a_click_lies_in_the_error_region_and_says_what_is_missing_or_wrong() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam_train.training.losses import CPU_PIXELS, MaskLoss, dice_loss, focal_loss, mask_iou
+from sam_train.training.losses import CPU_PIXELS, MaskLoss, dice_loss, focal_loss
 
 
 def logit(p: float) -> float:
@@ -63,12 +63,6 @@ def test_large_logits_cost_finite_amounts() -> None:
     loss = focal_loss(logits, GT) + dice_loss(logits, GT)
     loss.backward()
     assert loss.isfinite() and logits.grad.isfinite().all()
-
-
-def test_iou_by_hand() -> None:
-    pred = torch.tensor([[[1, 1, 0]], [[0, 0, 1]], [[0, 0, 0]], [[1, 1, 1]]]).bool()
-    gt = torch.tensor([[[0, 1, 1]], [[1, 0, 0]], [[0, 0, 0]], [[1, 1, 1]]]).bool()
-    torch.testing.assert_close(mask_iou(pred, gt), torch.tensor([1 / 3, 0, 0, 1]))
 
 
 def test_the_losses_are_those_of_the_best_candidate_with_the_papers_weights() -> None:

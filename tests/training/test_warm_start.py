@@ -1,11 +1,11 @@
 import torch
 from torch import Tensor
 
+from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.prompts import box_prompts
 from sam_train.modeling.build import assemble, build_sam_tiny
 from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
-from sam_train.training.losses import mask_iou
 from sam_train.training.warm_start import WarmStart, noise_embeddings, noisy_affinity
 
 # On the 16 x 16 grid of low-resolution logits, four pixels of the input frame to a cell.

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from sam_train.data.sets.image_sets import ImageSet, LabeledImage
 from sam_train.data.transforms import view_grid, view_image, view_masks, whole_view
+from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.prompts import FOREGROUND, Prompts, box_prompts, point_prompts
 from sam_train.interaction.sampling import error_centre, mask_boxes, mask_centre, to_input_frame
 from sam_train.modeling.sam import Sam
-from sam_train.training.losses import mask_iou
 from sam_train.training.rounds import most_confident
 from sam_train.training.scale.ranks import sum_over_ranks
 
