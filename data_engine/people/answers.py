@@ -38,7 +38,7 @@ def answer_of(drawing: Drawing, stamp: Stamp, *, first_id: int = 1) -> Answer:
     for action in drawing.log:
         seconds[action.object] += action.seconds
         elapsed[action.seq] = seconds[action.object]
-    drawn = drawing.objects()
+    drawn = [item for item in drawing.objects() if item.mask is not None]
     added = [
         _annotation(item, stamp, elapsed, id=id, seconds=seconds[item.id])
         for id, item in enumerate(drawn, start=first_id)

@@ -32,7 +32,7 @@ class DrawnObject:
     id: int
     prompted: tuple[Prompted, ...]
     strokes: tuple[Action, ...]
-    mask: Rle | None  # None: nothing is left of it
+    mask: Rle | None  # None: no pixel belongs to it
 
     @property
     def answer(self) -> Candidate | None:
@@ -85,21 +85,21 @@ class Drawing:
             count = len(prompted[-1].action.candidates) if prompted else 0
             if action.label is None or not 0 <= action.label < count:
                 raise ValueError(f"object {action.object} has no candidate {action.label}")
-        if action.kind == "delete" and self.object(action.object).mask is None:
+        if action.kind == "delete" and not self.object(action.object).actions:
             raise ValueError(f"there is no object {action.object} to delete")
         return action
 
     def object(self, id: int) -> DrawnObject:
-        """An object by its id; one that was never touched, or is deleted, has no mask."""
+        """An object by its id; one that was never touched, or is deleted, has no actions."""
         if id not in self._objects:
             actions = [action for action in self.done if action.object == id]
             self._objects[id] = drawn_object(id, actions, self.size)
         return self._objects[id]
 
     def objects(self) -> list[DrawnObject]:
-        """Those that have a mask, in the order of their first action."""
+        """Those that are not deleted, in the order of their first action."""
         ids = dict.fromkeys(action.object for action in self.done)
-        return [drawn for drawn in map(self.object, ids) if drawn.mask is not None]
+        return [drawn for drawn in map(self.object, ids) if drawn.actions]
 
 
 def drawn_object(id: int, actions: Iterable[Action], size: tuple[int, int]) -> DrawnObject:
@@ -120,8 +120,12 @@ def drawn_object(id: int, actions: Iterable[Action], size: tuple[int, int]) -> D
 
 
 def surest(candidates: Iterable[Candidate]) -> int:
-    """The number of the candidate with the highest predicted IoU; the first of equals."""
-    return int(np.argmax([candidate["predicted_iou"] for candidate in candidates]))
+    """The number of the candidate with the highest predicted IoU; the first of equals.
+
+    One without a pixel is taken only if all are.
+    """
+    ranks = [(rle_area(c["segmentation"]) > 0, c["predicted_iou"]) for c in candidates]
+    return ranks.index(max(ranks))
 
 
 def _mask(prompted: list[Prompted], strokes: list[Action], size: tuple[int, int]) -> Rle | None:

@@ -70,7 +70,7 @@ def change_view(change: Change) -> dict[str, Any]:
 
 
 def object_view(drawn: DrawnObject) -> dict[str, Any]:
-    """One object as the page shows it; without a mask there is nothing left of it."""
+    """One object as the page shows it; without prompts and strokes it is deleted."""
     prompts = [action.prompt() for action in drawn.actions if action.kind in ("point", "box")]
     last = drawn.prompted[-1] if drawn.prompted else None
     return {

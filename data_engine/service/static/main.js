@@ -67,7 +67,7 @@ async function act(kind, content = {}) {
     redraw();
     const { objects } = await worked.act(kind, content);
     const others = objects.some(({ id }) => id !== worked.current);
-    if (others || kind === "delete") worked.select(objects.length === 1 && objects[0].mask ? objects[0].id : worked.current);
+    if (others || kind === "delete") worked.select(objects.length === 1 && worked.objects.has(objects[0].id) ? objects[0].id : worked.current);
     if (kind === "delete") worked.select(worked.nextId);
     hand.waiting = null;
     refresh();

@@ -32,7 +32,7 @@ function row(task, object, onSelect) {
   item.classList.toggle("current", isCurrent);
   swatch.style.background = `rgb(${isCurrent ? CURRENT : colourOf(object.id)})`;
   const made = object.prompts.length + object.strokes;
-  item.append(swatch, `Object ${object.id}`, ` · ${made} ${made === 1 ? "action" : "actions"}`);
+  item.append(swatch, `Object ${object.id}`, ` · ${made} ${made === 1 ? "action" : "actions"}`, object.mask ? "" : " · empty");
   item.addEventListener("click", () => onSelect(object.id));
   return item;
 }

@@ -27,11 +27,5 @@ export function spriteOf(rle, [red, green, blue]) {
   }
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").putImageData(picture, 0, 0);
-  return { x, y, width, height, canvas, bits };
-}
-
-export function covers(sprite, x, y) {
-  const column = Math.floor(x) - sprite.x, row = Math.floor(y) - sprite.y;
-  return column >= 0 && row >= 0 && column < sprite.width && row < sprite.height
-    && sprite.bits[row * sprite.width + column] === 1;
+  return { x, y, width, height, canvas };
 }

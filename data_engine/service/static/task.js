@@ -1,6 +1,6 @@
 // One image: its objects as the server knows them, and the actions on their way there.
 
-import { colourOf, covers, CURRENT, spriteOf } from "./sprites.js";
+import { colourOf, CURRENT, spriteOf } from "./sprites.js";
 
 const IDLE_S = 120; // whoever does nothing for longer has left
 
@@ -58,8 +58,8 @@ export class Task {
     Object.assign(this, { seq, canUndo: can_undo, canRedo: can_redo });
     for (const object of objects) {
       this.highest = Math.max(this.highest, object.id);
-      if (object.mask === null) this.objects.delete(object.id);
-      else this.objects.set(object.id, object);
+      if (object.prompts.length + object.strokes) this.objects.set(object.id, object);
+      else this.objects.delete(object.id);
     }
   }
 
@@ -72,7 +72,7 @@ export class Task {
   sprite(object) {
     const isCurrent = object.id === this.current;
     if (object.sprite === undefined || object.painted !== isCurrent) {
-      object.sprite = spriteOf(object.mask, isCurrent ? CURRENT : colourOf(object.id));
+      object.sprite = object.mask && spriteOf(object.mask, isCurrent ? CURRENT : colourOf(object.id));
       object.painted = isCurrent;
     }
     return object.sprite;
@@ -86,12 +86,5 @@ export class Task {
       const sprite = this.sprite(object);
       if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
     }
-  }
-
-  // The smallest object at a place of the image.
-  objectAt({ x, y }) {
-    const hit = [...this.objects.values()].filter((object) => covers(this.sprite(object), x, y));
-    const area = (object) => object.sprite.width * object.sprite.height;
-    return hit.sort((a, b) => area(a) - area(b))[0];
   }
 }
