@@ -1,6 +1,7 @@
-"""Whether a model still yields masks of whole images, which fine-tuning can silently undo."""
+"""What can silently go wrong with a model: empty predictions, or no automatic masks any more."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,30 @@ from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.watch.validation import at_rest, images_of_rank
 
 logger = logging.getLogger(__name__)
+
+
+class EmptyPredictionWarning(Callback):
+    """Warns once when most predictions of the last `window` steps were empty.
+
+    Focal loss from random weights settles on empty masks; nothing is learned from there.
+    """
+
+    def __init__(self, max_share: float, window: int) -> None:
+        self.max_share = max_share
+        self.shares: deque[float] = deque(maxlen=window)
+        self.warned = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.shares.append(outputs["empty_share"])
+        share = sum(self.shares) / len(self.shares)
+        if len(self.shares) == self.shares.maxlen and share > self.max_share and not self.warned:
+            self.warned = True
+            logger.warning(
+                f"{share:.0%} of the predicted masks of the last {len(self.shares)} steps are "
+                "empty; lower loss.focal_weight or the learning rate, or start from weights"
+            )
 
 
 class AutomaticMasks(Callback):

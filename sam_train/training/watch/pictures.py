@@ -1,21 +1,19 @@
-"""What a training run shows and warns of."""
+"""What a training run draws: the masks of a step on its images."""
 
-import logging
-from collections import deque
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from sam_train.data.stream.collate import Batch
 
-logger = logging.getLogger(__name__)
-
 GREEN, RED = (60, 220, 60), (230, 60, 60)
+MASKS_PER_IMAGE = 6  # more outlines hide each other
 
 
 class PredictionPictures(Callback):
@@ -43,45 +41,26 @@ class PredictionPictures(Callback):
                 log.log_image("train/predictions", [picture], step=trainer.global_step)
 
 
-class EmptyPredictionWarning(Callback):
-    """Warns once when most predictions of the last `window` steps were empty.
-
-    Focal loss from random weights settles on empty masks; nothing is learned from there.
-    """
-
-    def __init__(self, max_share: float, window: int) -> None:
-        self.max_share = max_share
-        self.shares: deque[float] = deque(maxlen=window)
-        self.warned = False
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        self.shares.append(outputs["empty_share"])
-        share = sum(self.shares) / len(self.shares)
-        if len(self.shares) == self.shares.maxlen and share > self.max_share and not self.warned:
-            self.warned = True
-            logger.warning(
-                f"{share:.0%} of the predicted masks of the last {len(self.shares)} steps are "
-                "empty; lower loss.focal_weight or the learning rate, or start from weights"
-            )
-
-
 def draw_batch(
-    batch: Batch, pred_masks: torch.Tensor, *, max_images: int
+    batch: Batch, pred_masks: Bool[Tensor, "N h w"], *, max_images: int
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The images of a batch side by side; of each the outlines of its first masks."""
     pictures = []
     for number, image in enumerate(batch["images"][:max_images]):
         picture = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
-        for index in torch.nonzero(batch["image_index"] == number)[:6, 0].tolist():
+        mine = torch.nonzero(batch["image_index"] == number)[:, 0]
+        for index in mine[:MASKS_PER_IMAGE].tolist():
             for masks, colour in ((batch["gt_masks"], GREEN), (pred_masks, RED)):
                 outline(picture, masks[index].cpu().numpy(), colour)
         pictures.append(picture)
     return np.concatenate(pictures, axis=1)
 
 
-def outline(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
+def outline(
+    picture: UInt8[np.ndarray, "H W 3"],
+    mask: Bool[np.ndarray, "h w"],
+    colour: tuple[int, int, int],
+) -> None:
     """Draws the outline of a mask of any grid on a picture, in place."""
     full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(full, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

@@ -1,52 +1,15 @@
-import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from lightning import Trainer
 from torch.utils.data import DataLoader
 
 from sam_train.data.stream.collate import Batch
-from sam_train.training.sam_module import SamModule
-from sam_train.training.watch.pictures import (
-    GREEN,
-    RED,
-    EmptyPredictionWarning,
-    PredictionPictures,
-    draw_batch,
-)
+from sam_train.training.watch.pictures import GREEN, RED, PredictionPictures, draw_batch
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints
-
-MakeTrainer = Callable[..., Trainer]
-
-
-def warnings_of(
-    caplog: pytest.LogCaptureFixture,
-    make_trainer: MakeTrainer,
-    module: SamModule,
-    shares: list[float],
-) -> list[str]:
-    """What is warned of when steps have these shares of empty predictions."""
-    callback, trainer = EmptyPredictionWarning(max_share=0.5, window=3), make_trainer()
-    for step, share in enumerate(shares):
-        callback.on_train_batch_end(trainer, module, {"empty_share": share}, {}, step)
-    return [record.message for record in caplog.records if record.levelno == logging.WARNING]
-
-
-def test_most_predictions_being_empty_is_warned_of_once(caplog, make_trainer, make_module) -> None:
-    (message,) = warnings_of(caplog, make_trainer, make_module(), [1.0] * 8)
-    assert message.startswith("100% of the predicted masks of the last 3 steps are empty")
-
-
-def test_a_short_or_a_small_share_of_empty_predictions_is_not_warned_of(
-    caplog, make_trainer, make_module
-) -> None:
-    assert warnings_of(caplog, make_trainer, make_module(), [1.0, 1.0]) == []
-    assert warnings_of(caplog, make_trainer, make_module(), [1.0, 0.0, 0.5, 1.0, 0.0]) == []
 
 
 def test_pictures_are_written_every_so_many_steps(
