@@ -1,6 +1,6 @@
 """The prompts that a decoder takes: ragged over objects, padded with label -1."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -29,19 +29,17 @@ class Prompts:
         return len(self.point_coords)
 
     def __getitem__(self, index: slice | Tensor) -> "Prompts":
-        return Prompts(
-            self.point_coords[index],
-            self.point_labels[index],
-            None if self.mask_inputs is None else self.mask_inputs[index],
-            None if self.has_mask is None else self.has_mask[index],
-        )
+        return self._each(lambda part: part[index])
 
     def to(self, device: torch.device) -> "Prompts":
+        return self._each(lambda part: part.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Prompts":
         return Prompts(
-            self.point_coords.to(device),
-            self.point_labels.to(device),
-            None if self.mask_inputs is None else self.mask_inputs.to(device),
-            None if self.has_mask is None else self.has_mask.to(device),
+            change(self.point_coords),
+            change(self.point_labels),
+            None if self.mask_inputs is None else change(self.mask_inputs),
+            None if self.has_mask is None else change(self.has_mask),
         )
 
     def add_points(self, coords: Float[Tensor, "N 2"], labels: Int[Tensor, " N"]) -> "Prompts":

@@ -93,7 +93,9 @@ class RelativeAttention(nn.Module):
         k, v = k.flatten(2, 3), v.flatten(2, 3)  # (B, heads, HW, c)
         step = self._rows_at_once(q)
         parts = [
-            F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=add(down, right))
+            F.scaled_dot_product_attention(
+                q.flatten(2, 3), k, v, attn_mask=position_terms(down, right)
+            )
             for q, down, right in zip(
                 *(part.split(step, dim=2) for part in (q, down, right)), strict=True
             )
@@ -108,7 +110,7 @@ class RelativeAttention(nn.Module):
         return max(CPU_TERMS // (batch * heads * width * height * width), 1)
 
 
-def add(
+def position_terms(
     down: Float[Tensor, "B heads h W H"], right: Float[Tensor, "B heads h W W"]
 ) -> Float[Tensor, "B heads h*W H*W"]:
     """The position terms of some rows of queries with all cells."""

@@ -13,6 +13,8 @@ from sam_train.modeling.mask_quality import MaskQuality
 # 1024 pixels, whose maps of 4 MB stay in the cache (64 clicks: a third less time than all at once).
 CPU_CELLS = 2**14
 
+IOU_HEAD_DIM = 256  # whatever the width of the decoder
+
 
 class MaskDecoder(nn.Module):
     """One mask for several prompts (token 0), three for an ambiguous one (tokens 1 to 3)."""
@@ -22,25 +24,20 @@ class MaskDecoder(nn.Module):
         *,
         transformer_dim: int,
         transformer: nn.Module,
-        num_multimask_outputs: int = 3,
         num_prompt_maps: int = 0,
-        activation: type[nn.Module] = nn.GELU,
-        iou_head_depth: int = 3,
-        iou_head_hidden_dim: int = 256,
     ) -> None:
         super().__init__()
         self.transformer_dim = transformer_dim
         self.transformer = transformer
-        self.num_multimask_outputs = num_multimask_outputs
-        self.num_mask_tokens = num_multimask_outputs + 1
+        self.num_mask_tokens = 4
         self.iou_token = nn.Embedding(1, transformer_dim)
         self.mask_tokens = nn.Embedding(self.num_mask_tokens, transformer_dim)
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(transformer_dim, transformer_dim // 4, kernel_size=2, stride=2),
             LayerNorm2d(transformer_dim // 4),
-            activation(),
+            nn.GELU(),
             nn.ConvTranspose2d(transformer_dim // 4, transformer_dim // 8, kernel_size=2, stride=2),
-            activation(),
+            nn.GELU(),
         )
         mask_dim = transformer_dim // 8 + num_prompt_maps
         self.output_hypernetworks_mlps = nn.ModuleList(
@@ -48,10 +45,7 @@ class MaskDecoder(nn.Module):
             for _ in range(self.num_mask_tokens)
         )
         self.iou_prediction_head = MLP(
-            transformer_dim,
-            iou_head_hidden_dim,
-            output_dim=self.num_mask_tokens,
-            num_layers=iou_head_depth,
+            transformer_dim, IOU_HEAD_DIM, output_dim=self.num_mask_tokens, num_layers=3
         )
         self.mask_quality = MaskQuality(num_prompt_maps) if num_prompt_maps else None
 
@@ -104,7 +98,7 @@ class MaskDecoder(nn.Module):
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
         dense_prompt_embeddings: Float[Tensor, "N dense h w"],
     ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
-        image_embeddings, dense = once(image_embeddings), once(dense_prompt_embeddings)
+        image_embeddings, dense = unrepeated(image_embeddings), unrepeated(dense_prompt_embeddings)
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat(
             [output_tokens.expand(len(sparse_prompt_embeddings), -1, -1), sparse_prompt_embeddings],
@@ -148,7 +142,7 @@ class MaskDecoder(nn.Module):
         return last_act(x if quarters is None else x + quarters.to(x.dtype))
 
 
-def once(x: Float[Tensor, "N D h w"]) -> Float[Tensor, "#N D h w"]:
+def unrepeated(x: Float[Tensor, "N D h w"]) -> Float[Tensor, "#N D h w"]:
     """The one that was expanded to N, or all N."""
     return x[:1] if x.stride(0) == 0 else x
 

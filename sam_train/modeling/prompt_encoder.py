@@ -10,17 +10,20 @@ from torch.nn import functional as F
 from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT
 from sam_train.modeling.cells import unfold
 from sam_train.modeling.layers import LayerNorm2d
-from sam_train.modeling.prompt_maps import PromptMaps, compare_with_prompts, draw_prompts
+from sam_train.modeling.prompt_maps import (
+    ELLIPSE,
+    PromptMaps,
+    compare_with_prompts,
+    draw_prompts,
+)
 
 
 class PositionEmbeddingRandom(nn.Module):
     """Random Fourier features of positions; the matrix is part of the weights."""
 
-    def __init__(self, num_pos_feats: int, scale: float = 1.0) -> None:
+    def __init__(self, num_pos_feats: int) -> None:
         super().__init__()
-        self.register_buffer(
-            "positional_encoding_gaussian_matrix", scale * torch.randn(2, num_pos_feats)
-        )
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, num_pos_feats))
 
     def forward(self, size: tuple[int, int]) -> Float[Tensor, "C h w"]:
         """Encodes the cell centres of a grid of (h, w) cells."""
@@ -159,7 +162,7 @@ class PromptEncoder(nn.Module):
         height, width = self.input_image_size
         shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
         drawn = draw_prompts(shares, labels, self.mask_input_size[0])
-        alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, -4])
+        alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, ELLIPSE])
         maps = self.prompt_maps(torch.cat([drawn, alike], dim=1))
         return maps + F.pad(dense, (0, 0, 0, 0, 0, maps.shape[1] - dense.shape[1]))
 

@@ -19,7 +19,7 @@ from sam_train.modeling.cells import fold
 CLICK_WIDTHS = (1 / 64, 3 / 64, 1 / 8)
 NUM_DRAWN = 2 * len(CLICK_WIDTHS) + 4
 NUM_MAPS = NUM_DRAWN + 3
-OUTSIDE_BOX = NUM_DRAWN - 1  # the map of what lies outside a box
+ELLIPSE, OUTSIDE_BOX = NUM_DRAWN - 4, NUM_DRAWN - 1  # the first and the last of a box's maps
 
 
 class PromptMaps(nn.Module):

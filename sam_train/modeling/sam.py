@@ -1,6 +1,5 @@
 """SAM: an image encoder, a prompt encoder and a mask decoder (Segment Anything, section 3)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +13,10 @@ from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
 from sam_train.modeling.prompt_maps import NUM_MAPS, OUTSIDE_BOX
 
-OUTSIDE_LOGIT = -8.0  # that a box adds outside of it, at the start of training from nothing
+PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
+# Of a model that is trained from nothing: the gain of the image's content beside its positions,
+# the size of token embeddings, and the logit that a box adds outside of it.
+START_CONTENT, START_TOKENS, OUTSIDE_LOGIT = 0.3, 0.1, -8.0
 
 
 class Sam(nn.Module):
@@ -29,17 +31,13 @@ class Sam(nn.Module):
         image_encoder: nn.Module,
         prompt_encoder: PromptEncoder,
         mask_decoder: MaskDecoder,
-        pixel_mean: Sequence[float] = (123.675, 116.28, 103.53),
-        pixel_std: Sequence[float] = (58.395, 57.12, 57.375),
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
-        self.register_buffer(
-            "pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), persistent=False
-        )
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), persistent=False)
+        for name, values in (("pixel_mean", PIXEL_MEAN), ("pixel_std", PIXEL_STD)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -51,7 +49,7 @@ class Sam(nn.Module):
         return self.image_encoder.img_size
 
     @torch.no_grad()
-    def start_from_positions(self, content_gain: float = 0.3, token_std: float = 0.1) -> None:
+    def start_from_positions(self) -> None:
         """Initialises a model that is trained from nothing, so that distance is what it knows.
 
         The image embedding starts as its positional code with a little content, tokens start
@@ -59,10 +57,10 @@ class Sam(nn.Module):
         Masks end where a box does.
         """
         self.image_encoder.pos_embed.copy_(self.prompt_encoder.get_dense_pe())
-        self.image_encoder.neck[-1].weight.fill_(content_gain)
+        self.image_encoder.neck[-1].weight.fill_(START_CONTENT)
         for module in self.modules():
             if isinstance(module, nn.Embedding):
-                module.weight.mul_(token_std)
+                module.weight.mul_(START_TOKENS)
         self.mask_decoder.transformer.start_as_distance_kernel()
         for hypernetwork in self.mask_decoder.output_hypernetworks_mlps:
             hypernetwork.layers[-1].bias[OUTSIDE_BOX - NUM_MAPS] = OUTSIDE_LOGIT

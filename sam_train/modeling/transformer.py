@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from sam_train.modeling.attention import Attention, ImageToTokenAttention, TokenToImageAttention
 from sam_train.modeling.layers import MLPBlock
 
+DOWNSAMPLE_RATE = 2  # of the width of attention between tokens and image (SAM, App. A)
+START_PROJECTION, START_NORM = 2.5, 0.3  # gains of the distance kernel
+
 
 class TwoWayAttentionBlock(nn.Module):
     """Token self-attention, tokens to image, MLP on tokens, image to tokens; each then normed.
@@ -19,23 +22,22 @@ class TwoWayAttentionBlock(nn.Module):
         embedding_dim: int,
         num_heads: int,
         *,
-        mlp_dim: int = 2048,
-        attention_downsample_rate: int = 2,
+        mlp_dim: int,
         dropout: float = 0.0,
-        skip_first_layer_pe: bool = False,
+        skip_first_layer_pe: bool,
     ) -> None:
         super().__init__()
         self.self_attn = Attention(embedding_dim, num_heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(embedding_dim)
         self.cross_attn_token_to_image = TokenToImageAttention(
-            embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
+            embedding_dim, num_heads, downsample_rate=DOWNSAMPLE_RATE, dropout=dropout
         )
         self.norm2 = nn.LayerNorm(embedding_dim)
         self.mlp = MLPBlock(embedding_dim, mlp_dim, nn.ReLU, dropout=dropout)
         self.norm3 = nn.LayerNorm(embedding_dim)
         self.norm4 = nn.LayerNorm(embedding_dim)
         self.cross_attn_image_to_token = ImageToTokenAttention(
-            embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
+            embedding_dim, num_heads, downsample_rate=DOWNSAMPLE_RATE, dropout=dropout
         )
         self.skip_first_layer_pe = skip_first_layer_pe
 
@@ -71,9 +73,8 @@ class TwoWayTransformer(nn.Module):
         depth: int,
         embedding_dim: int,
         *,
-        num_heads: int = 8,
-        mlp_dim: int = 2048,
-        attention_downsample_rate: int = 2,
+        num_heads: int,
+        mlp_dim: int,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -82,14 +83,13 @@ class TwoWayTransformer(nn.Module):
                 embedding_dim,
                 num_heads,
                 mlp_dim=mlp_dim,
-                attention_downsample_rate=attention_downsample_rate,
                 dropout=dropout,
                 skip_first_layer_pe=block == 0,
             )
             for block in range(depth)
         )
         self.final_attn_token_to_image = TokenToImageAttention(
-            embedding_dim, num_heads, downsample_rate=attention_downsample_rate, dropout=dropout
+            embedding_dim, num_heads, downsample_rate=DOWNSAMPLE_RATE, dropout=dropout
         )
         self.norm_final_attn = nn.LayerNorm(embedding_dim)
 
@@ -112,9 +112,7 @@ class TwoWayTransformer(nn.Module):
         return self.norm_final_attn(queries), keys
 
     @torch.no_grad()
-    def start_as_distance_kernel(
-        self, projection_gain: float = 2.5, norm_gain: float = 0.3
-    ) -> None:
+    def start_as_distance_kernel(self) -> None:
         """Makes every image/token attention start as a kernel of the distance to the prompts.
 
         k_proj starts equal to q_proj, so that q.k falls with the distance between the positional
@@ -126,8 +124,8 @@ class TwoWayTransformer(nn.Module):
         for block in self.layers:
             attentions += [block.cross_attn_token_to_image, block.cross_attn_image_to_token]
             for norm in (block.norm1, block.norm2, block.norm3, block.norm4):
-                norm.weight.fill_(norm_gain)
+                norm.weight.fill_(START_NORM)
         for attention in attentions:
-            attention.q_proj.weight.mul_(projection_gain)
+            attention.q_proj.weight.mul_(START_PROJECTION)
             attention.k_proj.weight.copy_(attention.q_proj.weight)
             attention.k_proj.bias.copy_(attention.q_proj.bias)

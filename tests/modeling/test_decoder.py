@@ -7,7 +7,7 @@ from torch import Tensor
 from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
 from sam_train.modeling.attention import Attention, ImageToTokenAttention, TokenToImageAttention
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.image_encoder_pyramid import fold
+from sam_train.modeling.cells import fold
 from sam_train.modeling.mask_decoder import CPU_CELLS, unfold_quarters
 from sam_train.modeling.sam import Sam
 
@@ -218,7 +218,7 @@ def test_a_gradient_reaches_every_parameter_of_a_decoder_that_gets_all_prompts()
     prompts = Prompts(
         64 * torch.rand(1, 5, 2),
         torch.tensor([[1, 0, 2, 3, -1]]),
-        torch.randn(2, 1, 16, 16)[:1],
+        torch.randn(1, 1, 16, 16),
         torch.tensor([True]),
     )
     without_mask = Prompts(prompts.point_coords, prompts.point_labels)

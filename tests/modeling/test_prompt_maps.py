@@ -5,6 +5,7 @@ from sam_train.interaction.prompts import box_prompts, point_prompts
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.prompt_maps import (
     CLICK_WIDTHS,
+    ELLIPSE,
     NUM_DRAWN,
     OUTSIDE_BOX,
     compare_with_prompts,
@@ -36,7 +37,9 @@ def test_background_clicks_have_maps_of_their_own() -> None:
 
 def test_a_box_is_positive_inside_as_ellipse_and_as_rectangle() -> None:
     coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12 / SIDE, 24 / SIDE]]])
-    ellipse, rectangle, presence, _ = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, -4:]
+    ellipse, rectangle, presence, _ = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[
+        0, ELLIPSE:
+    ]
     inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     inside[8:24, 4:12] = True
     assert torch.equal(rectangle > 0, inside)

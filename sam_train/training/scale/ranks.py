@@ -10,10 +10,6 @@ from torch.distributed.tensor import DTensor
 BUCKET = 2**24  # numbers in a message; bounds the memory that an exchange takes
 
 
-def world_size() -> int:
-    return distributed.get_world_size() if _is_distributed() else 1
-
-
 def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
     """The sums of some numbers over all ranks, the same on each of them."""
     message = torch.tensor(values, dtype=torch.float64)
@@ -77,8 +73,8 @@ def _sharded_squares(grads: Sequence[DTensor]) -> Float[Tensor, ""]:
     parts = [grad.to_local().float().square().sum() for grad in grads]
     total = torch.stack(parts).sum()
     distributed.all_reduce(total)
-    copies = world_size() // grads[0].device_mesh.shape[-1]  # of each shard, one per node
-    return total / copies
+    # Each node has a copy of every shard.
+    return total / (distributed.get_world_size() // grads[0].device_mesh.shape[-1])
 
 
 def _buckets(parameters: Iterable[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
