@@ -11,6 +11,7 @@ import torch
 
 from data_engine.annotation.accounting import Cost, costs
 from data_engine.annotation.provenance import Stamp
+from data_engine.annotation.task import TaskPredictor
 from data_engine.executors.executor import Executor
 from data_engine.phase_run import PhaseRun, entry_samples
 from data_engine.phases.phase import BuildAnnotator, BuildPhase
@@ -56,6 +57,8 @@ class Engine:
     def run(self) -> None:
         """Runs every round that is not finished, in order."""
         check_rounds(self.rounds, self.phases)
+        if not (self._folder(0) / "round.json").exists():
+            self._check_settings()
         for number in range(len(self.rounds)):
             self._new_shards(number)  # a pool that is too small is told before any training
         for number in range(len(self.rounds)):
@@ -85,6 +88,14 @@ class Engine:
             f"{self._folder(number).name}: {summary['masks_per_image']:.1f} masks per image, "
             f"IoU {ious} at 1 / 3 / 5 clicks, {summary['wall_seconds']:.0f} s"
         )
+
+    def _check_settings(self) -> None:
+        """Builds every phase once: settings that cannot work are told before any training."""
+        predictor = TaskPredictor(self.build_model())
+        for number, turn in enumerate(self.rounds[1:], start=1):
+            stamp = Stamp(turn.phase, number, None, self.config_sha256)
+            annotator = self.annotator(predictor, stamp, self.pool.known_masks)
+            self.phases[turn.phase](predictor, stamp, annotator)
 
     # Annotate
 

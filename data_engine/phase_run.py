@@ -53,6 +53,7 @@ class PhaseRun:
             with shown_progress(self.folder, images, name=self.name):
                 for _ in self.executor.run(ShardWork(sam, phase, self.on_bad), pending):
                     pass
+        self._require_usable_images(jobs)
         return [self._annotated(entry, job) for entry, job in zip(entries, jobs, strict=True)]
 
     def _phase(self, sam: Sam, jobs: Sequence[ShardJob]) -> Phase:
@@ -76,6 +77,16 @@ class PhaseRun:
             f"{self.name}: the pool has no known masks, so the simulated annotator adds and "
             "removes nothing; annotator=none says so"
         )
+
+    def _require_usable_images(self, jobs: Sequence[ShardJob]) -> None:
+        """Ends the run where the phase failed on every image: it would make an empty version."""
+        stats = [read_json(job.stats) for job in jobs]
+        images, bad = (sum(counts[name] for counts in stats) for name in ("images", "bad"))
+        if images and bad == images:
+            raise ValueError(
+                f"{self.name} could use none of {images} images: bad_samples.jsonl says why; mend "
+                "that and choose another output_dir"
+            )
 
     def _has_known_masks(self, key: str) -> bool:
         """Masks that cannot be read are there; the work on their image lists them."""

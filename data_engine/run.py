@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_train.command_line import one_sentence_errors
+from sam_train.command_line import hydra_main
+from sam_train.config_types import check_lowest, check_types, check_values
 
 if TYPE_CHECKING:
     from sam_train.modeling.sam import Sam
@@ -27,12 +27,12 @@ TYPES = {
     "checkpoint": str | None,
     "masks_from": str | None,
 }
+LOWEST = {"seed": 0, "threads": 1, "images_per_shard": 1}
 
 
-@hydra.main(config_path="../configs", config_name="engine", version_base="1.3")
+@hydra_main("data-engine", config_name="engine")
 def main(cfg: DictConfig) -> None:
-    with one_sentence_errors("data-engine"):
-        run(cfg)
+    run(cfg)
 
 
 def run(cfg: DictConfig) -> None:
@@ -42,17 +42,21 @@ def run(cfg: DictConfig) -> None:
     config: Any = OmegaConf.to_container(cfg)
     command = shlex.join(["python", "-m", "data_engine.run", *sys.argv[1:]])
 
-    # Imported here: a missing value is told before torch is loaded.
-    from data_engine.rounds import Round
-    from data_engine.run_folder import claim, locked
-    from sam_train.config_types import check_types, check_values
-    from sam_train.threads import set_threads
-
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     check_values(values, TYPES)
+    check_lowest(values, LOWEST)
+    if cfg.get("phase") is not None and cfg.checkpoint is None:
+        raise ValueError("one phase alone needs a model: add checkpoint=FILE")
+
+    # Imported here: what was wrong so far is told before torch is loaded.
+    from data_engine.rounds import Round
+    from data_engine.run_folder import claim, locked
+    from sam_train.threads import set_threads
+
     check_types(values)
     for number, turn in enumerate(values["rounds"]):
         check_values(turn, get_type_hints(Round), f"rounds.{number}")
+        check_lowest(turn, {"images": 0, "max_steps": 1}, f"rounds.{number}")
     # The phase alone may run in other processes, which have one thread; it shall give the same.
     set_threads(cfg.threads or (1 if cfg.get("phase") else None))
     with locked(Path(cfg.output_dir)):
@@ -98,8 +102,6 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
 
 def run_phase(cfg: DictConfig, config_sha256: str) -> None:
     """One phase on a whole pool; its masks become version 1 of `output_dir`/dataset."""
-    if cfg.checkpoint is None:
-        raise ValueError("one phase alone needs a model: add checkpoint=FILE")
     name = next(name for name, phase in cfg.phases.items() if phase._target_ == cfg.phase._target_)
     pool, bootstrap = (instantiate(cfg[key], _convert_="all") for key in ("pool", "bootstrap"))
 

@@ -1,18 +1,17 @@
-"""The folder of a run: one process at a time, one config for its whole life, whole files only."""
+"""The folder of a run of the engine: one config for its whole life, whole files only."""
 
-import fcntl
 import hashlib
 import json
-import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sam_train.data.store.durable import durable_file
+from sam_train.run_folder import first_difference, locked
+
+__all__ = ["claim", "config_sha256", "locked", "read_json", "write_json"]
 
 # What may differ when a run goes on: where and how fast it runs, not what it makes.
 FREE_KEYS = {"executor", "output_dir"}
@@ -26,36 +25,6 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-@contextmanager
-def locked(folder: Path, *, patience_s: float = 5.0) -> Iterator[None]:
-    """Holds the folder for this process. The system releases it when the process dies.
-
-    The processes that a killed run had forked hold it a moment longer, hence the patience.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "run.lock", os.O_RDWR | os.O_CREAT)
-    try:
-        deadline = time.monotonic() + patience_s
-        while not _try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise ValueError(
-                    f"another run is working in {folder}: wait for it, end it, or choose another "
-                    "output_dir"
-                )
-            time.sleep(0.05)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:
@@ -86,18 +55,6 @@ def claim(folder: Path, config: Mapping[str, Any], command: str) -> str:
             with durable_file(folder / name) as file:
                 file.write(text.encode())
     return config_sha256(config)
-
-
-def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The dotted key of the first value that differs, with both values; None if all agree."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for name in [*before, *(name for name in now if name not in before)]:
-            inner = f"{key}.{name}" if key else str(name)
-            found = first_difference(before.get(name), now.get(name), inner)
-            if found is not None:
-                return found
-        return None
-    return None if before == now else (key, before, now)
 
 
 def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,17 +8,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_train.command_line import one_sentence_errors
+from sam_train.command_line import hydra_main
 
 # Of the keys that are no constructor's argument.
 TYPES = {
     "output_dir": str,
     "checkpoint": str | None,
-    "model": str | None,
+    "model_type": str | None,
     "device": str | None,
     "threads": int | None,
     "round": int,
@@ -34,10 +33,9 @@ TYPES = {
 }
 
 
-@hydra.main(config_path="../configs", config_name="serve", version_base="1.3")
+@hydra_main("data-engine-serve", config_name="serve")
 def main(cfg: DictConfig) -> None:
-    with one_sentence_errors("data-engine-serve"):
-        run(cfg)
+    run(cfg)
 
 
 def run(cfg: DictConfig) -> None:
@@ -56,13 +54,13 @@ def run(cfg: DictConfig) -> None:
     check_values(values, TYPES)
     check_types(values)
     set_threads(cfg.threads)
-    checkpoint = known_checkpoint(cfg.checkpoint, cfg.model)
+    checkpoint = known_checkpoint(cfg.checkpoint, cfg.model_type)
     pool = instantiate(cfg.pool, _convert_="all")
     output_dir = Path(cfg.output_dir)
     with locked(output_dir / ("collected" if cfg.collect else "serving")):
         store = Store(output_dir / "people.sqlite")
         store.add_images(pool.keys())
-        sam = load_sam(checkpoint, cfg.model, cfg.device)
+        sam = load_sam(checkpoint, cfg.model_type, cfg.device)
         if cfg.collect:
             run_collect(cfg, store, pool, sam)
         else:

@@ -1,11 +1,16 @@
-"""How every entry point ends when it cannot go on."""
+"""How every entry point starts, and how it ends when it cannot go on."""
 
 import errno
+import functools
+import os
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hydra.errors import InstantiationException
+import hydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 _REMEDIES = {
@@ -20,6 +25,34 @@ _REMEDIES = {
     errno.ENOSPC: "make room and run again",
     errno.EDQUOT: "make room and run again",
 }
+
+
+def hydra_main(
+    program: str, *, config_name: str
+) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Makes an entry point of a function that takes the composed config.
+
+    Arguments that Hydra cannot read and folders that it cannot make end in one sentence too.
+    """
+
+    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+        @functools.wraps(task)  # the configs are found from the task's module
+        def job(cfg: DictConfig) -> None:
+            with one_sentence_errors(program):
+                task(cfg)
+
+        run = hydra.main(config_path="../configs", config_name=config_name, version_base="1.3")(job)
+
+        def main() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises its errors instead of printing them
+            try:
+                run()
+            except (HydraException, ValueError, OSError, OmegaConfBaseException) as error:
+                sys.exit(f"{program}: {_sentence_of_hydra(error)}")
+
+        return main
+
+    return decorate
 
 
 @contextmanager
@@ -44,3 +77,14 @@ def _sentence(error: Exception) -> str:
             f": {remedy}" if remedy else ""
         )
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _sentence_of_hydra(error: Exception) -> str:
+    """What is wrong with the arguments or with the folder of the run, without Hydra's advice."""
+    if isinstance(error.__cause__, OSError):  # the log file cannot be written
+        return _sentence(error.__cause__)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        return _sentence(error)
+    text = str(error).partition("Config search path")[0].partition("See https://")[0]
+    sentence = " ".join(text.strip().replace("\n\n", ". ").split())
+    return f"{sentence}: check the arguments {shlex.join(sys.argv[1:])}"

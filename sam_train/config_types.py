@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
@@ -41,6 +41,16 @@ def check_values(values: Mapping[str, Any], hints: Mapping[str, Any], key: str =
             )
 
 
+def check_lowest(values: Mapping[str, Any], lowest: Mapping[str, int], key: str = "") -> None:
+    """Raises a ValueError for the first number that is below its lowest one; null passes."""
+    for name, least in lowest.items():
+        value = values.get(name)
+        if value is not None and value < least:
+            raise ValueError(
+                f"{key}{'.' if key else ''}{name} is {value}, but must be at least {least}"
+            )
+
+
 def hints_of(node: Mapping[str, Any]) -> dict[str, Any]:
     """The annotations of a node's target; what it takes as **arguments goes to its partial parts.
 
@@ -63,11 +73,13 @@ def hints_of(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether an annotation allows a value; anything but scalars and literals passes."""
+    """Whether an annotation allows a value; all but scalars, literals and lists of them pass."""
     if get_origin(hint) in (Union, types.UnionType):
         return any(fits(value, member) for member in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
+    if get_origin(hint) in (list, Sequence):
+        return isinstance(value, list) and all(fits(item, get_args(hint)[0]) for item in value)
     if isinstance(value, bool) and hint in (int, float):
         return False
     return not (inspect.isclass(hint) and hint in SCALARS) or isinstance(value, SCALARS[hint])

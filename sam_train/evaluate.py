@@ -9,11 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_train.command_line import one_sentence_errors
+from sam_train.command_line import hydra_main
+from sam_train.config_types import check_lowest, check_types, check_values
 
 if TYPE_CHECKING:
     from sam_train.data.sets.image_sets import ImageSet
@@ -21,27 +22,27 @@ if TYPE_CHECKING:
 
 TASK_KEYS = ("sets", "settings", "max_masks", "max_masks_per_image", "max_images")
 TYPES = {"workers": int, "threads": int | None, "examples": int, "wandb_project": str | None}
+LOWEST = {"workers": 1, "threads": 1, "examples": 0}
 
 
-@hydra.main(config_path="../configs", config_name="evaluate", version_base="1.3")
+@hydra_main("evaluate", config_name="evaluate")
 def main(cfg: DictConfig) -> None:
-    with one_sentence_errors("evaluate"):
-        evaluate(cfg)
+    evaluate(cfg)
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluates what is not yet evaluated, prints the tables, writes the report."""
     if missing := sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{missing[0]} is not given; add {missing[0]}=...")
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(values, TYPES)
+    check_lowest(values, LOWEST)
     checkpoint_sha256 = checkpoint_hash(cfg)
     # Imported here: a missing checkpoint is told before torch is loaded.
-    from sam_train.config_types import check_types, check_values
     from sam_train.evaluation.report import summary_lines
     from sam_train.evaluation.suite import evaluate_tasks
     from sam_train.threads import set_threads
 
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(values, TYPES)
     check_types(values)
     set_threads(cfg.threads)
     image_sets, missing_sets = known_sets(cfg)
@@ -89,7 +90,7 @@ def known_sets(cfg: DictConfig) -> tuple[dict[str, "ImageSet"], list[str]]:
     for name in wanted_sets(cfg):
         try:
             found[name] = instantiate(cfg.suite.sets[name], _convert_="all")
-        except hydra.errors.InstantiationException as error:
+        except InstantiationException as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             if cfg.missing_sets == "stop":

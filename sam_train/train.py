@@ -3,14 +3,17 @@
 python -m sam_train.train dataset=DIR
 """
 
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_train.command_line import one_sentence_errors
+from sam_train.command_line import hydra_main
+from sam_train.config_types import check_lowest, check_types, check_values
 
 # Of the keys that are no constructor's argument.
 TYPES = {
@@ -19,12 +22,15 @@ TYPES = {
     "seed": int,
     "threads": int | None,
 }
+LOWEST = {"max_steps": 1, "seed": 0, "threads": 1}
+# What may differ when a finished run is asked for again, and what may not when one goes on.
+FREE_KEYS = {"output_dir", "run_name", "threads"}
+ORIGIN_KEYS = {"dataset", "version", "seed", "model"}
 
 
-@hydra.main(config_path="../configs", config_name="train", version_base="1.3")
+@hydra_main("train", config_name="train")
 def main(cfg: DictConfig) -> None:
-    with one_sentence_errors("train"):
-        train(cfg)
+    train(cfg)
 
 
 def train(cfg: DictConfig) -> None:
@@ -33,33 +39,63 @@ def train(cfg: DictConfig) -> None:
         raise ValueError("no dataset is given; add dataset=DIR, a folder with manifests/")
     if not (Path(cfg.dataset) / "manifests").is_dir():
         raise FileNotFoundError(f"{cfg.dataset} is no dataset: it has no folder manifests/")
-    OmegaConf.resolve(cfg)
     output_dir = Path(cfg.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, output_dir / "config.yaml")
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(values, TYPES)
+    check_lowest(values, LOWEST)
 
-    # Imported here: a missing dataset is told before torch is loaded.
+    # Imported here: what was wrong so far is told before torch is loaded.
     from lightning import seed_everything
 
-    from sam_train.config_types import check_types, check_values
+    from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
-    values: Any = OmegaConf.to_container(cfg)
-    check_values(values, TYPES)
     check_types(values)
     set_threads(cfg.threads)
     seed_everything(cfg.seed, workers=True, verbose=False)  # before weights are drawn
     fit = instantiate(cfg.fit, _convert_="all")
-    fit(
-        instantiate(cfg.model),
-        dataset_root=cfg.dataset,
-        version=cfg.version,
-        output_dir=output_dir,
-        max_steps=cfg.max_steps,
-        seed=cfg.seed,
-        from_scratch=cfg.model.checkpoint is None,
-    )
+    with locked(output_dir) if is_first_rank() else nullcontext():
+        claim(output_dir, values)
+        fit(
+            instantiate(cfg.model),
+            dataset_root=cfg.dataset,
+            version=cfg.version,
+            output_dir=output_dir,
+            max_steps=cfg.max_steps,
+            seed=cfg.seed,
+            from_scratch=cfg.model.checkpoint is None,
+        )
     print(f"weights: {output_dir / 'model.safetensors'}")
+
+
+def claim(output_dir: Path, values: Mapping[str, Any]) -> None:
+    """Writes config.yaml, unless weights of another config are there already.
+
+    An interrupted run may go on with another trainer or more steps, but not with other data.
+    """
+    from sam_train.data.store.durable import durable_file
+    from sam_train.run_folder import first_difference
+    from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
+
+    path, finished = output_dir / "config.yaml", (output_dir / "model.safetensors").exists()
+    if path.exists() and (finished or sealed(checkpoint_folder(output_dir))):
+        keys = values.keys() - FREE_KEYS if finished else ORIGIN_KEYS
+        before: Any = OmegaConf.to_container(OmegaConf.load(path))
+        changed = first_difference(*({key: of.get(key) for key in keys} for of in (before, values)))
+        if changed is not None:
+            key, old, new = changed
+            raise ValueError(
+                f"{output_dir} holds a run with {key}={old}, this one has {key}={new}: "
+                "choose another output_dir or take the value back"
+            )
+    with durable_file(path) as file:
+        file.write(OmegaConf.to_yaml(OmegaConf.create(dict(values))).encode())
+
+
+def is_first_rank() -> bool:
+    """Whether no launcher says that this process is another rank of the run than the first."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 if __name__ == "__main__":

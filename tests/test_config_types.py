@@ -1,10 +1,11 @@
 """A value of a wrong type is one sentence with its key, not an error deep inside."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
 
-from sam_train.config_types import check_types, fits
+from sam_train.config_types import check_lowest, check_types, fits
 
 SCENES = {"_target_": "sam_train.data.sets.image_sets.SceneSet", "_partial_": True}
 
@@ -35,7 +36,16 @@ def test_a_value_of_a_wrong_type_is_named(node: dict, key: str) -> None:
         ("latest", int | Literal["latest"], True),
         ("newest", int | Literal["latest"], False),
         ("x", dict[str, int], True),
+        ([1, 2], Sequence[int], True),
+        ([1, "a"], Sequence[int], False),
+        (1, list[int], False),
     ],
 )
 def test_a_value_fits_its_annotation(value: Any, hint: Any, allowed: bool) -> None:
     assert fits(value, hint) is allowed
+
+
+def test_a_number_that_is_too_low_is_named() -> None:
+    check_lowest({"seed": 0, "threads": None}, {"seed": 0, "threads": 1, "workers": 1})
+    with pytest.raises(ValueError, match=r"^rounds\.2\.images is -1, but must be at least 0$"):
+        check_lowest({"images": -1}, {"images": 0}, "rounds.2")

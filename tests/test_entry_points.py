@@ -55,3 +55,45 @@ def test_a_missing_checkpoint_is_named(command: list[str], tmp_path: Path) -> No
     result = run(tmp_path, "-m", *command, "checkpoint=gone.safetensors")
 
     assert_refused(result, "gone.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [
+        ("=3", "=3"),
+        ("model=3", "model=3"),
+        ("model=huge", "vit_h"),
+        ("output_dir=/dev/null/run", "/dev/null"),
+        ("output_dir=null", "output_dir"),
+    ],
+)
+def test_what_hydra_cannot_use_is_named_in_one_line(
+    argument: str, name: str, tmp_path: Path
+) -> None:
+    result = run(tmp_path, "-m", "sam_train.train", argument)
+
+    assert_refused(result, name)
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run" / "train.log").mkdir(parents=True)
+
+    assert_refused(run(tmp_path, "-m", "sam_train.train", "output_dir=run"), "train.log")
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["sam_train.train", "dataset=.", "seed=-1"], "seed is -1, but must be at least 0"),
+        (["data_engine.run", "phase=fully_automatic"], "needs a model: add checkpoint=FILE"),
+        (["data_engine.run", "images_per_shard=0"], "images_per_shard is 0"),
+        (["sam_train.evaluate", "threads=0"], "threads is 0"),
+    ],
+)
+def test_what_is_missing_or_too_low_is_named(
+    command: list[str], sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "manifests").mkdir()
+
+    assert_refused(run(tmp_path, "-m", *command), sentence)

@@ -65,6 +65,11 @@ class SimulatedAnnotator:
     masks_per_batch: int = 16
     name: str = "simulated"
 
+    def __post_init__(self) -> None:
+        for name in ("max_clicks", "masks_per_batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: at least 1 is needed")
+
     def annotate(self, task: Task, prefilled: list[Annotation]) -> Answer:
         known = self.known_masks(task.key)
         removed = self._wrong(known, prefilled)

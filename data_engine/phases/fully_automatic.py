@@ -28,6 +28,9 @@ class FullyAutomatic(Phase):
     generator: Callable[[Sam], SamAutomaticMaskGenerator]
     duplicate_iou: float = 0.7
 
+    def __post_init__(self) -> None:
+        self.generator(self.predictor.model)  # settings that cannot work are told at once
+
     def annotate(self, task: Task) -> Annotated:
         (masks,) = self.generator(self.predictor.model).segment([task.image])
         found = [mask for mask in masks.records("coco_rle") if mask["area"] > 0]

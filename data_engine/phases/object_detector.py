@@ -118,6 +118,13 @@ class DetectorTraining:
     clip_norm: float = 5.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("max_images", "max_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"detector_training.{name} is {getattr(self, name)}: at least 1 is needed"
+                )
+
     def fit(self, predictor: SamPredictor, samples: Iterable[Sample]) -> ObjectDetector:
         """Trains a detector on the boxes of the masks of the samples, in 10 to 60 s on a CPU."""
         examples = list(islice(embedded_examples(predictor, samples), self.max_images))

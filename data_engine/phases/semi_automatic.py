@@ -40,6 +40,10 @@ class SemiAutomatic(Phase):
     boxes_per_batch: int = 32
     detector: ObjectDetector | None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        if self.boxes_per_batch < 1:
+            raise ValueError(f"boxes_per_batch is {self.boxes_per_batch}: at least 1 is needed")
+
     def prepare(self, samples: Samples, folder: Path) -> None:
         """Trains the box detector on the masks so far."""
         self.predictor.model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -76,7 +76,13 @@ def load_model(path: str | Path) -> Sam:
             f"{path} is not the file that {card_path} describes (sha256 {sha256[:12]}...): "
             "one of the two was replaced or damaged, copy both again."
         )
-    return build(path, **config)
+    try:
+        return build(path, **config)
+    except TypeError as error:  # keys that the builder has not, or values of another type
+        raise ValueError(
+            f"{card_path} does not describe such a model ({error}): take the json that was "
+            "written beside the weights."
+        ) from error
 
 
 def read_card(path: Path) -> tuple[Callable[..., Sam], dict[str, Any], str]:

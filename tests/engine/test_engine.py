@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from data_engine.engine import Engine
 from data_engine.phase_run import entry_samples
+from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.rounds import Round
 from data_engine.run_folder import read_json
 from sam_train.data.records import Record
@@ -146,3 +148,27 @@ def test_a_pool_that_is_too_small_is_refused_before_any_training(
     with pytest.raises(ValueError, match="has no image left for the next round"):
         engine(tmp_path, rounds=rounds).run()
     assert not list(tmp_path.rglob("train"))
+
+
+def test_a_phase_whose_settings_cannot_work_is_refused_before_any_training(
+    tmp_path: Path, engine: BuildEngine
+) -> None:
+    whole = engine(tmp_path)
+    phases = {**whole.phases, "semi_automatic": partial(SemiAutomatic, boxes_per_batch=0)}
+
+    with pytest.raises(ValueError, match="boxes_per_batch is 0"):
+        engine(tmp_path, phases=phases).run()
+    assert not list(tmp_path.rglob("train"))
+
+
+def test_a_phase_that_can_use_no_image_ends_the_run(tmp_path: Path, engine: BuildEngine) -> None:
+    def unreadable(key: str) -> Any:
+        raise ValueError("the mask is of another size than its image")
+
+    whole = engine(tmp_path)
+    whole.pool.known_masks = unreadable
+
+    for _ in range(2):  # the same again when the command is given again
+        with pytest.raises(ValueError, match="assisted_manual could use none of 2 images"):
+            whole.run()
+    assert Dataset(tmp_path / "dataset").versions() == [1]

@@ -1,6 +1,7 @@
 """What each phase does with one image, and a shard of images with a bad one."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from data_engine.annotation.annotators import NoAnnotator, SimulatedAnnotator
 from data_engine.annotation.overlap import without_duplicates
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import Task, TaskPredictor
+from data_engine.phases.fully_automatic import FullyAutomatic
 from data_engine.phases.object_detector import DetectorTraining
+from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.phases.shard_work import ShardJob, annotate_shard
 from data_engine.pool import to_sample
 from data_engine.run_folder import read_json
@@ -20,6 +23,7 @@ from sam_train.data.rle import Rle, encode_mask, rle_iou
 from sam_train.data.sets.image_sets import SceneSet
 from sam_train.data.store.shards import read_shard, write_shard
 from sam_train.data.stream.bad_samples import BadSampleLog
+from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 
 Phases = dict[str, Callable[..., Any]]
 
@@ -180,3 +184,30 @@ def test_known_masks_that_cannot_be_read_spoil_their_image_alone(
 
     assert stats["bad"] == 1 and stats["images"] == 2
     assert "another size" in (tmp_path / "bad_samples.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            lambda p, s: SemiAutomatic(p, s, NoAnnotator(p, s, known), boxes_per_batch=0),
+            "boxes_per_batch is 0",
+        ),
+        (lambda p, s: SimulatedAnnotator(p, s, known, max_clicks=0), "max_clicks is 0"),
+        (lambda p, s: DetectorTraining(batch_size=0), "detector_training.batch_size is 0"),
+        (
+            lambda p, s: FullyAutomatic(
+                p,
+                s,
+                NoAnnotator(p, s, known),
+                partial(SamAutomaticMaskGenerator, points_per_side=0),
+            ),
+            "points_per_side=0",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_the_first_image(
+    settings: Callable[..., Any], sentence: str, predictor: TaskPredictor, stamp: Stamp
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        settings(predictor, stamp)

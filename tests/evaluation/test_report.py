@@ -144,8 +144,12 @@ def test_a_checkpoint_that_must_be_given_is_named():
 def test_an_official_checkpoint_needs_the_name_of_its_model(tmp_path):
     (tmp_path / "m.pth").touch()
 
-    with pytest.raises(Exception, match="model=vit_b"):
+    with pytest.raises(Exception, match="model_type=vit_b"):
         evaluate(config(f"checkpoint={tmp_path / 'm.pth'}", f"output_dir={tmp_path}"))
+    with pytest.raises(Exception, match="m.pth is not a checkpoint"):
+        evaluate(
+            config(f"checkpoint={tmp_path / 'm.pth'}", f"output_dir={tmp_path}", "model_type=tiny")
+        )
 
 
 def test_what_a_suite_lacks_is_named(tmp_path):

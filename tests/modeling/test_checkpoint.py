@@ -112,6 +112,13 @@ def test_weights_that_the_json_does_not_describe_are_refused(tiny: Sam, tmp_path
         load_model(path)
 
 
+def test_a_json_with_another_builders_arguments_is_refused(tiny: Sam, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(tiny, path, model="tiny", config={"image_size": 64, "colour": "blue"})
+    with pytest.raises(ValueError, match="model.json does not describe .*argument 'colour'"):
+        load_model(path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"model": "vit_g"}', '{"model": "tiny"}'])
 def test_a_json_that_describes_no_model_is_refused(tiny: Sam, tmp_path: Path, text: str) -> None:
     path = tmp_path / "model.safetensors"

@@ -151,7 +151,7 @@ def known_checkpoint(checkpoint: str | Path | None, model: str | None) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint file {path}; check checkpoint=PATH")
     if path.suffix != ".safetensors" and model is None:
-        raise ValueError(f"{path} does not say what it is; add model=vit_b, vit_l or vit_h")
+        raise ValueError(f"{path} does not say what it is; add model_type=vit_b, vit_l or vit_h")
     return path
 
 
