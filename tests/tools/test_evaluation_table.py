@@ -44,7 +44,7 @@ def test_what_cannot_be_evaluated_ends_in_one_sentence(
 
 @pytest.mark.slow
 def test_one_command_makes_the_table(
-    tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ):
     import torch
 
@@ -61,7 +61,7 @@ def test_one_command_makes_the_table(
 
     evaluation_table.main()
 
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "|  | 1 click | 3 | 5 | box |"
     assert [line.split(" | ")[0] for line in lines[2:4]] == ["| model", "| shapes"]
     assert lines[5].startswith("clicks: scenes (")
