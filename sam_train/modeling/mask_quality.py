@@ -45,7 +45,7 @@ def mask_statistics(
     either = torch.maximum(prob, inside).sum((-2, -1)).clamp(min=1)
     sharpness = (prob * inside).sum((-2, -1)) / either
     stability = (logits > 1).sum((-2, -1)) / (logits > -1).sum((-2, -1)).clamp(min=1)
-    log_area = (area + 1).log() / 8
+    log_area = (area + 1).log() / 8  # 0 to about 1, as the others
     means = [
         torch.einsum("nmhw,nkhw->nmk", part, maps) / part.sum((-2, -1))[..., None].clamp(min=1)
         for part in (inside, around)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
 
-NUM_PIXELS = 300
+NUM_PIXELS = 300  # of an image; all their pairs are compared
 REACH = 1 / 4  # standard deviation of a pair's weight by its distance, in shares of the frame
 # A cosine of 0.25 leaves it open whether two pixels belong together, 1 says e^6 to 1 that they do.
 SCALE, OFFSET = 8.0, -2.0

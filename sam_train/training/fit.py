@@ -73,7 +73,7 @@ class Fit:
         elif from_scratch and self.warm_start:
             self.warm_start(sam)
         self.adaptation.apply(sam.train())
-        self.acceleration(sam)
+        self.acceleration.apply(sam)
         trainer = self.trainer(
             default_root_dir=output_dir,
             max_steps=max_steps,

@@ -1,15 +1,18 @@
 """Starts the image encoder from a masked autoencoder, as the paper does (SAM, App. A)."""
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import timm
 import torch
+from jaxtyping import Float
 from timm.layers import resample_abs_pos_embed_nhwc, resample_patch_embed
 from torch import Tensor
 
+from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.weights import read_pickle, read_safetensors
 
@@ -28,8 +31,13 @@ class MaeStart:
 
     @torch.no_grad()
     def __call__(self, sam: Sam) -> None:
-        """Changes the encoder in place; raises ValueError if the file is of another width."""
+        """Changes the encoder in place; raises ValueError if it is no ViT, or of another width."""
         encoder = sam.image_encoder
+        if not isinstance(encoder, ImageEncoderViT):
+            raise ValueError(
+                f"a masked autoencoder starts a ViT, not the {type(encoder).__name__} of this "
+                f"model: choose model=vit_b, vit_l or vit_h, or another fit"
+            )
         weights, own = self._read(), encoder.state_dict()
         loaded = {}
         for name, tensor in weights.items():
@@ -59,9 +67,10 @@ class MaeStart:
         return timm.create_model(self.source, pretrained=True).state_dict()
 
 
-def fit_positions(table: Tensor, own: Tensor) -> Tensor:
-    """A plain ViT's (1, 1 + tokens, C) table, without its class token, on the encoder's grid."""
-    tokens = table[:, 1:] if (table.shape[1] - 1) ** 0.5 % 1 == 0 else table
-    side = round(tokens.shape[1] ** 0.5)
-    grid = tokens.reshape(1, side, side, -1)
+def fit_positions(
+    table: Float[Tensor, "1 tokens C"], own: Float[Tensor, "1 h w _"]
+) -> Float[Tensor, "1 h w C"]:
+    """A plain ViT's table on the encoder's grid, without its class token if it has one."""
+    side = math.isqrt(table.shape[1])
+    grid = table[:, -(side**2) :].unflatten(1, (side, side))  # the class token comes first
     return resample_abs_pos_embed_nhwc(grid, list(own.shape[1:3]))

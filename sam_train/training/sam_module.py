@@ -1,6 +1,7 @@
 """What one training step of SAM is: one image encoding, then rounds of prompts and corrections."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -153,13 +154,7 @@ class SamModule(LightningModule):
         self, shared: Tensor, batch: Batch, step: int, *, mean_objects: float
     ) -> tuple[list[ObjectLosses], Bool[Tensor, "N h w"]]:
         """All rounds of some objects; each is differentiated as soon as it is done."""
-        annotate = partial(
-            self.annotator,
-            gt_masks=batch["gt_masks"],
-            seeds=mix_seeds(batch["object_seeds"], step),
-            sizes=mask_sizes(batch, self.sam.image_size),
-            image_size=self.sam.image_size,
-        )
+        annotate = self._annotator_of(batch, step)
         plan = self.annotator.plan(step)
         prompts, low_res_logits, rounds, kept = None, None, [], []
         for new_point, weight in zip(plan, self.rules.weights(len(plan)), strict=True):
@@ -179,6 +174,16 @@ class SamModule(LightningModule):
             torch.stack(kept).sum().backward()
         return rounds, low_res_logits > 0
 
+    def _annotator_of(self, batch: Batch, step: int = 0) -> Callable[..., Prompts]:
+        """The annotator with the objects of a batch before it."""
+        return partial(
+            self.annotator,
+            gt_masks=batch["gt_masks"],
+            seeds=mix_seeds(batch["object_seeds"], step),
+            sizes=mask_sizes(batch, self.sam.image_size),
+            image_size=self.sam.image_size,
+        )
+
     def play_round(
         self, image_embeddings: Tensor, prompts: Prompts, batch: Batch
     ) -> tuple[Float[Tensor, "N h w"], ObjectLosses]:
@@ -197,12 +202,7 @@ class SamModule(LightningModule):
 
         def graph_bytes(count: int) -> int:
             some = take_objects(batch, torch.zeros(count, dtype=torch.long, device=self.device))
-            prompts = self.annotator.first_prompt(
-                some["gt_masks"],
-                some["object_seeds"],
-                sizes=mask_sizes(some, self.sam.image_size),
-                image_size=self.sam.image_size,
-            )
+            prompts = self._annotator_of(some)(None, None, new_point=True)
             side = self.sam.prompt_encoder.mask_input_size
             prompts = prompts.with_masks(torch.zeros(count, 1, *side, device=self.device))
             return saved_bytes(lambda: self.play_round(shared, prompts, some))

@@ -98,19 +98,20 @@ class WarmStart:
     def _draw(self, sam: Sam, generator: torch.Generator) -> tuple[Prompts, Bool[Tensor, "N h w"]]:
         """Discs and rectangles on the decoder's grid, half prompted by a point, half by a box."""
         count, side = self.batch_size, sam.prompt_encoder.mask_input_size[0]
-        draw = torch.rand(count, 8, generator=generator)
-        centre = draw[:, 0:2] * side
-        size = self.min_radius * (self.max_radius / self.min_radius) ** draw[:, 7:]
-        radius = (side * size * 1.5 ** (2 * draw[:, 2:4] - 1)).clamp(min=1.0)
+        draws = torch.rand(count, 8, generator=generator).split([2, 2, 1, 2, 1], dim=1)
+        place, stretch, kind, offset, growth = draws
+        centre = place * side
+        size = self.min_radius * (self.max_radius / self.min_radius) ** growth
+        radius = (side * size * 1.5 ** (2 * stretch - 1)).clamp(min=1.0)
         axis = torch.arange(side)
         x = (axis[None, None, :] - centre[:, 0, None, None]) / radius[:, 0, None, None]
         y = (axis[None, :, None] - centre[:, 1, None, None]) / radius[:, 1, None, None]
-        is_box, is_rectangle = draw[:, 4] < 0.5, draw[:, 4] < 0.25
+        is_box, is_rectangle = kind[:, 0] < 0.5, kind[:, 0] < 0.25
         ellipses, rectangles = x.square() + y.square() <= 1, torch.maximum(x.abs(), y.abs()) <= 1
         masks = torch.where(is_rectangle[:, None, None], rectangles, ellipses)
 
         scale = sam.image_size / side
-        click = centre + (draw[:, 5:7] - 0.5) * radius
+        click = centre + (offset - 0.5) * radius
         click = to_input_frame(click.clamp(0, side - 1), scale)
         box = torch.cat([centre - radius, centre + radius], dim=1).clamp(0, side - 1)
         box = to_input_frame(box, scale)

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from sam_train.modeling.build import assemble
+from sam_train.modeling.build import assemble, build_sam_tiny
 from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.mae_start import MaeStart
@@ -43,3 +43,8 @@ def test_weights_of_another_width_are_refused_and_nothing_is_changed(plain_vit: 
     with pytest.raises(ValueError, match="is no masked autoencoder for this encoder"):
         MaeStart(str(plain_vit))(sam)
     torch.testing.assert_close(sam.state_dict(), before, rtol=0, atol=0)
+
+
+def test_an_encoder_that_is_no_vit_is_told_which_models_are(plain_vit: Path) -> None:
+    with pytest.raises(ValueError, match="not the ImageEncoderPyramid of this model: choose model"):
+        MaeStart(str(plain_vit))(build_sam_tiny(image_size=64, dim=32))

@@ -88,12 +88,11 @@ def main() -> None:
 def row(model: str, mode: Mode, device: torch.device, loaded: Iterator[Batch]) -> str:
     """A line of the table, with `-` for what does not fit into the GPU's memory."""
     sam = sam_model_registry[model](image_size=SIDE)
-    accelerate = Acceleration(
+    Acceleration(
         compile_encoder=mode.is_compiled,
         compile_decoder=mode.is_compiled,
         checkpoint_encoder=model != "vit_b",
-    )
-    accelerate(sam.to(device))
+    ).apply(sam.to(device))
     encoder = or_none(lambda: encoder_speed(sam, mode, device))
     training = or_none(lambda: training_speed(sam, mode, device, loaded))
     columns = [f"{encoder.images_per_s:10.1f} {encoder.peak_gib:6.1f}" if encoder else f"{'-':>10}"]

@@ -26,7 +26,7 @@ class Acceleration:
     checkpoint_encoder: bool = False
     backend: str = "inductor"
 
-    def __call__(self, sam: Sam) -> None:
+    def apply(self, sam: Sam) -> None:
         """Changes the model in place; names of weights stay."""
         encoder = sam.image_encoder
         if self.checkpoint_encoder:

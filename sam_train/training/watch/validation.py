@@ -75,6 +75,7 @@ class ClickValidation(Callback):
         sam = module.sam
         image, gt_masks, input_size = fitted(sam, labeled, self.max_masks)
         input_sizes = torch.tensor([input_size], device=sam.device)
+        # Also where there is no mask: a sharded encoder needs all ranks for each image.
         embeddings = sam.encode(image[None].to(sam.device), input_sizes).float()
         if not len(gt_masks):
             return {"masks": 0.0}
@@ -168,7 +169,9 @@ def at_rest(trainer: Trainer, module: LightningModule) -> Iterator[None]:
     """In evaluation mode and without gradients, in the precision of the training."""
     trained = [part for part in module.modules() if part.training]  # frozen parts are not
     module.eval()
-    with torch.no_grad(), trainer.precision_plugin.forward_context():
-        yield
-    for part in trained:
-        part.training = True
+    try:
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            yield
+    finally:
+        for part in trained:
+            part.training = True

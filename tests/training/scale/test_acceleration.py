@@ -28,7 +28,7 @@ def encode(sam: Sam) -> Callable[[], Tensor]:
 def test_a_checkpointed_encoder_keeps_less_and_has_the_same_gradients(sam: Sam) -> None:
     kept, gradients = [], []
     for checkpoint_encoder in (False, True):
-        Acceleration(checkpoint_encoder=checkpoint_encoder)(sam)
+        Acceleration(checkpoint_encoder=checkpoint_encoder).apply(sam)
         kept.append(saved_bytes(encode(sam)))
         sam.zero_grad()
         encode(sam)().square().sum().backward()
@@ -39,7 +39,7 @@ def test_a_checkpointed_encoder_keeps_less_and_has_the_same_gradients(sam: Sam) 
 
 def test_an_encoder_that_cannot_be_checkpointed_is_named() -> None:
     with pytest.raises(ValueError, match="ImageEncoderPyramid cannot recompute"):
-        Acceleration(checkpoint_encoder=True)(build_sam_tiny(image_size=64, dim=32))
+        Acceleration(checkpoint_encoder=True).apply(build_sam_tiny(image_size=64, dim=32))
 
 
 def test_numbers_of_objects_are_filled_to_powers_of_two() -> None:
@@ -76,7 +76,7 @@ from sam_train.training.scale.acceleration import Acceleration
 
 encoder = ImageEncoderViT(64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16)
 sam = assemble(encoder, dim=16, depth=2, num_heads=2, mlp_dim=32, dropout=0.0).eval()
-Acceleration(compile_encoder=True, compile_decoder=True, backend="aot_eager")(sam)
+Acceleration(compile_encoder=True, compile_decoder=True, backend="aot_eager").apply(sam)
 images = torch.full((1, 3, 64, 64), 100, dtype=torch.uint8)
 with torch.no_grad():
     embeddings = sam.encode(images, torch.tensor([[64, 64]]))
