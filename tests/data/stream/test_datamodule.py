@@ -52,6 +52,13 @@ def test_batches_come_without_a_trainer_and_without_workers(dataset):
     assert module.manifest.version == 1
 
 
+def test_a_batch_may_be_larger_than_the_dataset(dataset):
+    module = data(dataset, batch_size=12)
+    module.setup("fit")
+    keys = next(iter(module.train_dataloader()))["keys"]
+    assert (len(keys), len(set(keys[:8]))) == (12, 8)
+
+
 def test_phases_can_be_weighted_away(dataset):
     module = data(dataset, mixture=Mixture(phase_weights={"known": 0}))
     module.setup("fit")
