@@ -17,6 +17,13 @@ def enlarge(
     return F.interpolate(mask_logits, gt_masks.shape[-2:], mode="bilinear")
 
 
+def sizes_on_grid(
+    input_sizes: Int[Tensor, "N 2"], *, image_size: int, side: int
+) -> Int[Tensor, "N 2"]:
+    """The (H, W) that images take on a grid of `side` cells over an input frame of `image_size`."""
+    return (input_sizes * side / image_size).round().long().clamp(min=1)
+
+
 def inside_image(sizes: Int[Tensor, "N 2"], grid: Sequence[int]) -> Bool[Tensor, "N H W"]:
     """Which cells of a padded grid belong to an image of (H, W) cells."""
     y, x = (torch.arange(n, device=sizes.device) for n in grid)

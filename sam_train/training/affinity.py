@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
+from sam_train.interaction.masks import sizes_on_grid
 
 NUM_PIXELS = 300  # of an image; all their pairs are compared
 REACH = 1 / 4  # standard deviation of a pair's weight by its distance, in shares of the frame
@@ -22,8 +23,7 @@ def affinity_losses(
     affinity: Float[Tensor, "B E side side"], batch: Batch, *, image_size: int, step: int
 ) -> Float[Tensor, " B"]:
     """`affinity_loss` of each image, 0 for one without masks."""
-    shares = batch["input_sizes"] * affinity.shape[-1] / image_size
-    sizes = shares.round().long().clamp(min=1)
+    sizes = sizes_on_grid(batch["input_sizes"], image_size=image_size, side=affinity.shape[-1])
     losses = []
     for number, features in enumerate(affinity):
         mine = batch["image_index"] == number
@@ -38,16 +38,21 @@ def affinity_losses(
 
 def affinity_loss(
     features: Float[Tensor, "E side side"],
-    gt_masks: Bool[Tensor, "N side side"],
+    gt_masks: Bool[Tensor, "N H W"],
     size: Int[Tensor, "2"],
     *,
     seed: int,
 ) -> Float[Tensor, ""]:
-    """`pair_loss` on pixels drawn within the (H, W) `size` of one image."""
+    """`pair_loss` on pixels drawn within the (H, W) `size` that one image takes of its features.
+
+    The masks may be finer or coarser; each pixel has the cell of theirs under its centre.
+    """
+    side = features.shape[-1]
     draw = torch.rand(2, NUM_PIXELS, generator=torch.Generator().manual_seed(seed))
-    y, x = (draw.to(features.device) * size[:, None]).long()
-    shares = torch.stack([y, x]) / features.shape[-1]
-    return pair_loss(features[:, y, x].float(), gt_masks[:, y, x], shares)
+    pixels = (draw.to(features.device) * size[:, None]).long()
+    cells = ((pixels + 0.5) * (gt_masks.shape[-1] / side)).long()
+    (y, x), (row, column) = pixels, cells
+    return pair_loss(features[:, y, x].float(), gt_masks[:, row, column], pixels / side)
 
 
 def pair_loss(

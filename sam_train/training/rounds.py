@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sam_train.data.stream.collate import Batch
-from sam_train.interaction.masks import enlarge, inside_image, mask_iou
+from sam_train.interaction.masks import enlarge, inside_image, mask_iou, sizes_on_grid
 from sam_train.interaction.prompts import PromptKind, Prompts
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss
@@ -102,8 +102,8 @@ def measure(
 
 def mask_sizes(batch: Batch, image_size: int) -> Int[Tensor, "N 2"]:
     """The (H, W) of each object's image within the grid of the masks."""
-    sizes = batch["input_sizes"][batch["image_index"]] * batch["gt_masks"].shape[-1]
-    return (sizes / image_size).round().long().clamp(min=1)
+    input_sizes = batch["input_sizes"][batch["image_index"]]
+    return sizes_on_grid(input_sizes, image_size=image_size, side=batch["gt_masks"].shape[-1])
 
 
 def mean_over_ranks(rounds: list[ObjectLosses], device: torch.device) -> dict[str, float]:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -47,6 +48,14 @@ def test_pixels_of_the_padding_take_no_part() -> None:
     changed = features.clone()
     changed[:, 10:] = 0.5
     assert torch.equal(loss_of(features, height=10), loss_of(changed, height=10))
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 4.0])
+def test_masks_of_another_grid_give_the_same_loss(scale: float) -> None:
+    features = F.normalize(torch.randn(3, SIDE, SIDE), dim=0)
+    masks = F.interpolate(halves()[None].float(), scale_factor=scale)[0].bool()
+    other = affinity_loss(features, masks, torch.tensor([SIDE, SIDE]), seed=3)
+    assert torch.equal(other, loss_of(features))
 
 
 def test_each_image_of_a_batch_has_its_own_loss_and_one_without_masks_has_none(
