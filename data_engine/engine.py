@@ -18,9 +18,9 @@ from data_engine.phases.phase import BuildAnnotator, BuildPhase
 from data_engine.pool import Pool
 from data_engine.rounds import Images, Round, check_rounds
 from data_engine.run_folder import read_json, write_json
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
-from sam_train.data.stream.bad_samples import BadSampleLog
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
 

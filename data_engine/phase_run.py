@@ -10,12 +10,13 @@ from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import TaskPredictor
 from data_engine.executors.executor import Executor
 from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase, Samples
-from data_engine.phases.shard_work import ShardJob, ShardWork, pass_over
+from data_engine.phases.shard_work import ShardJob, ShardWork
 from data_engine.progress import shown_progress
 from data_engine.run_folder import read_json
 from sam_train.data.records import Sample
+from sam_train.data.store.bad_samples import OnBad, pass_over
 from sam_train.data.store.manifest import Dataset, ShardEntry
-from sam_train.data.store.shards import OnBad, read_shard
+from sam_train.data.store.shards import read_shard
 from sam_train.modeling.sam import Sam
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from data_engine.run_folder import read_json, write_json
 from sam_train.data.images import encode_jpeg, read_image
 from sam_train.data.records import Sample
 from sam_train.data.rle import resize_rle
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.manifest import Dataset, Manifest
-from sam_train.data.stream.bad_samples import BadSampleLog
 from sam_train.evaluation.figures import bars, click_counts, iou_curves
 from sam_train.evaluation.overlays import overlay_instances, thumbnail
 from sam_train.evaluation.page import jpeg_uri, machine, render_page, with_pictures

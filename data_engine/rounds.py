@@ -9,8 +9,8 @@ from pathlib import Path
 from data_engine.pool import Pool, ingest
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.records import PhaseName
+from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.manifest import ShardEntry
-from sam_train.data.store.shards import OnBad
 
 logger = logging.getLogger(__name__)
 

@@ -108,9 +108,9 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
     from data_engine.annotation.provenance import Stamp
     from data_engine.phase_run import PhaseRun
     from data_engine.single_phase import annotate_pool, dataset_samples, pool_samples
+    from sam_train.data.store.bad_samples import BadSampleLog
     from sam_train.data.store.durable import file_sha256
     from sam_train.data.store.manifest import Dataset
-    from sam_train.data.stream.bad_samples import BadSampleLog
 
     # Workers elsewhere have another working directory.
     output_dir, checkpoint = Path(cfg.output_dir).absolute(), Path(cfg.checkpoint)

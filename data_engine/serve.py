@@ -72,8 +72,8 @@ def run_collect(cfg: DictConfig, store: Any, pool: Any, sam: Any) -> None:
     from data_engine.annotation.provenance import Stamp
     from data_engine.people.collect import collect
     from data_engine.run_folder import config_sha256
+    from sam_train.data.store.bad_samples import BadSampleLog
     from sam_train.data.store.durable import file_sha256
-    from sam_train.data.stream.bad_samples import BadSampleLog
 
     output_dir, phase = Path(cfg.output_dir), cfg.phase._target_.split(".")[-2]
     if phase != "assisted_manual":

@@ -61,7 +61,7 @@ def verify(options: Namespace) -> str:
 
 def index(options: Namespace) -> str:
     from tools.dataset_versions.copies import read_version
-    from tools.dataset_versions.verify import index
+    from tools.dataset_versions.index import index
 
     dataset, manifest = read_version(options.version)
     size, built = index(dataset, manifest, workers=options.workers)
@@ -81,7 +81,7 @@ def diff(options: Namespace) -> str:
 
 
 def pin(options: Namespace) -> str:
-    from sam_train.data.store.versions import pin
+    from sam_train.data.store.tags import pin
     from tools.dataset_versions.copies import read_version
 
     dataset, manifest = read_version(options.version)

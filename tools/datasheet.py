@@ -45,9 +45,9 @@ def write_datasheet(
     command: str,
 ) -> None:
     """Indexes the masks of the versions where that is not done yet, and writes the page."""
+    from sam_train.data.store.bad_samples import BadSampleLog
     from sam_train.data.store.durable import durable_file
     from sam_train.data.store.manifest import Dataset
-    from sam_train.data.stream.bad_samples import BadSampleLog
     from tools.analytics.datasheet import datasheet_page
     from tools.analytics.indexed_version import IndexedVersion
     from tools.analytics.mask_index import write_mask_index

@@ -38,8 +38,8 @@ def index_version(root: Location, *, version: str = "latest", out: Path, workers
     """Brings the index in `out` to the version and returns what it holds, in one sentence."""
     import pyarrow.parquet as pq
 
+    from sam_train.data.store.bad_samples import BadSampleLog
     from sam_train.data.store.manifest import Dataset
-    from sam_train.data.stream.bad_samples import BadSampleLog
     from tools.analytics.mask_index import write_mask_index
 
     dataset = Dataset(root)

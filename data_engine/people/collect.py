@@ -15,9 +15,9 @@ from data_engine.pool import Pool
 from data_engine.rounds import Images
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.records import Sample
+from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.manifest import Dataset, Manifest
 from sam_train.data.store.shard_index import ensure_index
-from sam_train.data.store.shards import OnBad
 from sam_train.modeling.sam import Sam
 
 

@@ -14,7 +14,8 @@ from data_engine.phases.phase import Phase
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.images import check_recorded_size, read_image
 from sam_train.data.records import Annotation, BadSample, Record, Sample
-from sam_train.data.store.shards import OnBad, read_shard, write_annotations
+from sam_train.data.store.bad_samples import OnBad
+from sam_train.data.store.shards import read_shard, write_annotations
 from sam_train.modeling.sam import Sam
 
 
@@ -110,7 +111,3 @@ def current_annotations(job: ShardJob) -> dict[str, list[Annotation]]:
         return {}
     samples = read_shard(job.images, job.current, on_bad=pass_over)
     return {sample.key: sample.record["annotations"] for sample in samples}
-
-
-def pass_over(shard: str, key: str, error: Exception) -> None:
-    """For readers of shards whose bad samples are listed by another."""

@@ -131,6 +131,16 @@ def parse_record(text: bytes) -> Record:
     return record
 
 
+def usable_record(text: bytes) -> Record:
+    """Parses a record in which every mask can be told from the others by its id."""
+    record = parse_record(text)
+    ids = [annotation["id"] for annotation in record["annotations"]]
+    if len(set(ids)) < len(ids):
+        twice = next(id for place, id in enumerate(ids) if id in ids[:place])
+        raise InvalidRecord(f"Two annotations have the id {twice}.")
+    return record
+
+
 def validate_record(record: Record) -> None:
     """Raises ValueError, naming what is wrong, unless the record can go to disk."""
     _check_shape(record)

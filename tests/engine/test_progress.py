@@ -8,7 +8,7 @@ import pytest
 from data_engine.phases.claim import claimed
 from data_engine.progress import SHARDS, ProgressReader, shown_progress
 from data_engine.run_folder import write_json
-from sam_train.data.stream.bad_samples import BadSampleLog
+from sam_train.data.store.bad_samples import BadSampleLog
 from tools.status import status
 
 

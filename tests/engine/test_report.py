@@ -12,9 +12,9 @@ from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.scenes import draw_scene
 from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_annotations, write_shard
-from sam_train.data.stream.bad_samples import BadSampleLog
 from sam_train.evaluation.suite import evaluate_suite
 from sam_train.modeling.build import build_sam_tiny
 

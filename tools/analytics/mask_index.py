@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from data_engine.executors.local import LocalExecutor
 from sam_train.data.records import BadSample
+from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
-from sam_train.data.store.tar_members import OnBad
 from tools.analytics.mask_rows import SCHEMA, mask_rows
 
 ROW_GROUP = 100_000  # rows; what a worker holds in memory

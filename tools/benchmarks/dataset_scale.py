@@ -145,7 +145,7 @@ def _changed(sample):
 def index(root: Path, images: int, workers: int) -> str:
     """All indexes anew."""
     from sam_train.data.store.manifest import Dataset
-    from tools.dataset_versions.verify import index
+    from tools.dataset_versions.index import index
 
     for path in root.rglob("*.index.npz"):
         path.unlink()
@@ -194,8 +194,8 @@ def stream(root: Path, images: int, workers: int) -> str:
 
 def draw(root: Path, images: int, workers: int) -> str:
     """One epoch of training examples, in training's order, in this process alone."""
+    from sam_train.data.store.bad_samples import refuse
     from sam_train.data.store.manifest import Dataset
-    from sam_train.data.store.tar_members import refuse
     from sam_train.data.stream.examples import ExampleMaker
     from sam_train.data.stream.mixture import Mixture
     from sam_train.data.stream.pipeline import TrainingImages

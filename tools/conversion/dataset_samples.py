@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from sam_train.data.records import Sample
+from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.locations import Location
 from sam_train.data.store.manifest import Dataset
-from sam_train.data.store.tar_members import OnBad
 
 
 def dataset_samples(

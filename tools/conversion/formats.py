@@ -11,7 +11,7 @@ from sam_train.data.sets.image_sets import (
     PanopticSet,
     ViaSet,
 )
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 FORMATS = {
     "coco": CocoSet,

@@ -16,9 +16,9 @@ from data_engine.pool import to_sample
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.records import Sample
 from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.data.store.shards import write_shard
-from sam_train.data.stream.bad_samples import BadSampleLog
 
 
 class CountedBadSamples:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from sam_train.data.records import BadSample
+from sam_train.data.records import BadSample, usable_record
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
-from sam_train.data.store.shard_index import usable_record
 from sam_train.data.store.shards import EncodedSample, read_pairs, write_encoded
-from sam_train.data.stream.bad_samples import BadSampleLog
 from tools.dataset_versions.copies import Version, copy_once
 from tools.dataset_versions.shard_jobs import run_shards
 

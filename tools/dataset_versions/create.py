@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from sam_train.data.store.bad_samples import BadSampleLog, OnBad
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
 from sam_train.data.store.shard_index import ensure_index, index_path
-from sam_train.data.store.tar_members import OnBad
-from sam_train.data.stream.bad_samples import BadSampleLog
 from tools.dataset_versions.shard_jobs import run_shards
 
 

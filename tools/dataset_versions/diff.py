@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
-from sam_train.data.records import Annotation
+from sam_train.data.records import Annotation, usable_record
+from sam_train.data.store.bad_samples import pass_over
 from sam_train.data.store.manifest import Dataset, ShardEntry
-from sam_train.data.store.shard_index import usable_record
 from sam_train.data.store.tar_members import TarMember, tar_members
 from tools.dataset_versions.copies import Version
 from tools.dataset_versions.shard_jobs import run_shards
@@ -102,7 +102,7 @@ class _Records:
         for tar in entry.tars if entry else ():
             path = dataset.root / tar
             file = files.enter_context(path.open("rb"))
-            for member in tar_members(path, file, lambda shard, key, error: None):
+            for member in tar_members(path, file, pass_over):
                 if member.kind == ".json":
                     self._members[member.key] = (file, member)  # a layer comes last
                 else:

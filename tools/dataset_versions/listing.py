@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sam_train.data.store.manifest import Dataset, Manifest
-from sam_train.data.store.versions import tags
+from sam_train.data.store.tags import tags
 from tools.dataset_versions.diff import KINDS, Changes
 
 

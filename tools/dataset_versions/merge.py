@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import UInt64
 
+from sam_train.data.store.bad_samples import pass_over
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
 from sam_train.data.store.shard_index import ensure_index, save_index
 from tools.dataset_versions.copies import Version, copy_once
@@ -94,7 +95,7 @@ def _link_shard(
 
 
 def _link(tar: Path, link: Path) -> Path:
-    index = ensure_index(tar, lambda shard, key, error: None)
+    index = ensure_index(tar, pass_over)
     link.parent.mkdir(parents=True, exist_ok=True)
     save_index(index, link_tar(link, tar))
     return link

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from sam_train.data.store.bad_samples import pass_over
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
 from sam_train.data.store.shard_index import current_masks, ensure_index
 from tools.dataset_versions.shard_jobs import run_shards
@@ -64,7 +65,7 @@ def _without(dataset: Dataset, listed: dict[str, set[str]], entry: ShardEntry) -
     keys = listed.get(entry.images, set())
     if not keys:
         return entry
-    images, *layers = (ensure_index(dataset.root / tar, _pass_over) for tar in entry.tars)
+    images, *layers = (ensure_index(dataset.root / tar, pass_over) for tar in entry.tars)
     keys = {key for key in keys if key in images}
     masks = current_masks(images, *layers)
     return replace(
@@ -73,7 +74,3 @@ def _without(dataset: Dataset, listed: dict[str, set[str]], entry: ShardEntry) -
         image_count=entry.image_count - len(keys),
         mask_count=entry.mask_count - sum(masks[key] for key in keys),
     )
-
-
-def _pass_over(shard: str, key: str, error: Exception) -> None:
-    """What is wrong was listed when the tar was first read."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.locations import Location, location
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import IndexedShard
-from sam_train.data.store.tar_members import OnBad
 from tools.inspection.contact_sheet import Picture, in_rows, tile
 from tools.inspection.holdings import Holdings
 

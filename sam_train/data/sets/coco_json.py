@@ -9,7 +9,7 @@ from typing import Any
 
 from sam_train.data.records import BadSample
 from sam_train.data.sets.labeled_image import report_left_out, require_file
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 
 class UnknownCategory(BadSample):

@@ -24,7 +24,7 @@ from sam_train.data.sets.labeled_image import (
     report_unmasked,
     require_folder,
 )
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 MIN_POLYGON = 6  # coordinates; pycocotools would take four for a box
 

@@ -30,7 +30,7 @@ from sam_train.data.sets.labeled_image import (
 from sam_train.data.sets.mask_folder_set import MaskFolderSet
 from sam_train.data.sets.shard_set import ShardSet
 from sam_train.data.sets.via_set import ViaSet
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 __all__ = [
     "BsdsSet",

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from sam_train.data.images import read_image
 from sam_train.data.records import BadSample, Rle
 from sam_train.data.rle import rle_area
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MAX_KEY_LENGTH = 100

@@ -23,7 +23,7 @@ from sam_train.data.sets.labeled_image import (
     report_unmasked,
     safe_key,
 )
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 UNDECIDED = 128  # grey of the band around the object that GrabCut's masks leave open
 VOID = 255  # id of the pixels that belong to no object in an 8-bit label image (DAVIS, VOC)

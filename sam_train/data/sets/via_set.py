@@ -27,7 +27,7 @@ from sam_train.data.sets.labeled_image import (
     require_file,
     require_folder,
 )
-from sam_train.data.store.tar_members import OnBad
+from sam_train.data.store.bad_samples import OnBad
 
 Shape = dict[str, Any]  # a region's `shape_attributes`
 

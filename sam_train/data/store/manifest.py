@@ -20,11 +20,12 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from sam_train.data.records import Sample
+from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.data.store.locations import Location
 from sam_train.data.store.shard_index import current_masks, ensure_index
-from sam_train.data.store.shards import OnBad, read_shard
-from sam_train.data.store.versions import tagged_version
+from sam_train.data.store.shards import read_shard
+from sam_train.data.store.tags import tagged_version
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_train.data.records import BadSample, InvalidRecord, Record, parse_record
+from sam_train.data.records import BadSample, usable_record
+from sam_train.data.store.bad_samples import OnBad, refuse
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.hashed_files import HashedReader
 from sam_train.data.store.locations import Location, read_range
-from sam_train.data.store.tar_members import OnBad, refuse, tar_members
+from sam_train.data.store.tar_members import tar_members
 
 # A part that the tar does not have (a layer has no images) is at offset 0.
 ROW = np.dtype(
@@ -154,16 +155,6 @@ def _report_lone_parts(index: ShardIndex, tar: Location, on_bad: OnBad) -> None:
         missing = ".json" if images[place] else ".jpg"
         key = index.keys[place]
         on_bad(str(tar), key, MissingPartner(f"There is no {key}{missing}."))
-
-
-def usable_record(text: bytes) -> Record:
-    """Parses a record in which every mask can be told from the others by its id."""
-    record = parse_record(text)
-    ids = [annotation["id"] for annotation in record["annotations"]]
-    if len(set(ids)) < len(ids):
-        twice = next(id for place, id in enumerate(ids) if id in ids[:place])
-        raise InvalidRecord(f"Two annotations have the id {twice}.")
-    return record
 
 
 def save_index(index: ShardIndex, tar: Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from sam_train.data.records import BadSample, Record, Sample, validate_record
+from sam_train.data.records import BadSample, Record, Sample, usable_record, validate_record
+from sam_train.data.store.bad_samples import OnBad, refuse
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.hashed_files import HashedWriter
 from sam_train.data.store.locations import Location
@@ -21,31 +22,8 @@ from sam_train.data.store.shard_index import (
     ensure_index,
     index_path,
     save_index,
-    usable_record,
 )
-from sam_train.data.store.tar_members import (
-    OnBad,
-    TarMember,
-    TruncatedShard,
-    forget_headers,
-    refuse,
-    tar_members,
-)
-
-__all__ = [
-    "EncodedSample",
-    "IndexedShard",
-    "MissingPartner",
-    "OnBad",
-    "ShardStats",
-    "TruncatedShard",
-    "read_pairs",
-    "read_shard",
-    "shard_stats",
-    "write_annotations",
-    "write_encoded",
-    "write_shard",
-]
+from sam_train.data.store.tar_members import TarMember, forget_headers, tar_members
 
 
 @dataclass(frozen=True)
@@ -119,11 +97,6 @@ def _check_key(key: str, keys: set[str]) -> None:
     if key in keys:
         raise ValueError(f"The key {key!r} occurs twice in one shard; keys must be unique.")
     keys.add(key)
-
-
-def shard_stats(path: Path) -> ShardStats:
-    """What an earlier `write_shard` or `write_annotations` returned, from the tar's index."""
-    return _stats(ensure_index(path))
 
 
 def _stats(index: ShardIndex) -> ShardStats:

@@ -1,15 +1,14 @@
 """The members of a shard's tar, found by their headers alone."""
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, cast
 
 from sam_train.data.records import BadSample
+from sam_train.data.store.bad_samples import OnBad, refuse
 from sam_train.data.store.hashed_files import SeekableFile
 from sam_train.data.store.locations import Location
-
-OnBad = Callable[[str, str, Exception], None]  # of a shard or set, a key, and what is wrong
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
@@ -48,11 +47,6 @@ class TarMember(NamedTuple):
         if len(content) < self.size:
             raise TruncatedShard(f"{self.key}{self.kind} ends too early; fetch the tar again.")
         return content
-
-
-def refuse(shard: str, key: str, error: Exception) -> None:
-    """The `on_bad` of a reader that wants all or nothing."""
-    raise ValueError(f"{shard}, {key or 'the whole file'}: {error}") from error
 
 
 def tar_members(path: Location, file: SeekableFile, on_bad: OnBad = refuse) -> Iterator[TarMember]:

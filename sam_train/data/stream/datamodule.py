@@ -6,9 +6,10 @@ from typing import Any
 
 from lightning import LightningDataModule
 
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.locations import location
 from sam_train.data.store.manifest import Dataset
-from sam_train.data.stream.bad_samples import BadSampleLog, BadShare
+from sam_train.data.stream.bad_share import BadShare
 from sam_train.data.stream.examples import ExampleMaker
 from sam_train.data.stream.image_order import ImageOrder
 from sam_train.data.stream.mixture import Mixture

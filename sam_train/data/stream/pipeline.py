@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from sam_train.data.records import BadSample
-from sam_train.data.store.tar_members import OnBad
-from sam_train.data.stream.annotated_images import AnnotatedImages
-from sam_train.data.stream.bad_samples import BadShare
+from sam_train.data.records import BadSample, Sample
+from sam_train.data.store.bad_samples import OnBad
+from sam_train.data.store.shards import IndexedShard
+from sam_train.data.stream.bad_share import BadShare
 from sam_train.data.stream.collate import Batch, Example, collate
 from sam_train.data.stream.examples import ExampleMaker, NoObjects
 from sam_train.data.stream.image_order import ImageOrder
@@ -46,6 +46,23 @@ class Draw(NamedTuple):
     example: Example
     shard: ShardFiles
     bad_count: int
+
+
+class AnnotatedImages:
+    """The images of a shard that have masks, by number; their bytes stay in the tar."""
+
+    def __init__(self, shard: ShardFiles, on_bad: OnBad) -> None:
+        self._samples = IndexedShard(
+            shard.images, shard.annotations, skip=shard.excluded, on_bad=on_bad
+        )
+        self.keys = [key for key, masks in self._samples.mask_counts().items() if masks]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, number: int) -> Sample:
+        """Raises a BadSample where the tar is not as it was indexed."""
+        return self._samples[self.keys[number]]
 
 
 class TrainingImages(Dataset[DrawnBatch | Exception]):

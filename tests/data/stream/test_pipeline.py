@@ -11,9 +11,10 @@ import webdataset
 from sam_train.data.images import encode_jpeg
 from sam_train.data.records import Record, Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
+from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.shards import write_annotations, write_shard
 from sam_train.data.stream import pipeline
-from sam_train.data.stream.bad_samples import BadSampleLog, BadShare
+from sam_train.data.stream.bad_share import BadShare
 from sam_train.data.stream.examples import ExampleMaker
 from sam_train.data.stream.mixture import ShardFiles
 from sam_train.data.stream.pipeline import TrainingImages, TrainingStream

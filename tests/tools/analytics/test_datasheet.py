@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sam_train.data.store.bad_samples import refuse
 from sam_train.data.store.manifest import Dataset
-from sam_train.data.store.tar_members import refuse
 from tools.analytics.datasheet import MASKS_PER_IMAGE, class_names, classed
 from tools.analytics.indexed_version import IndexedVersion
 from tools.analytics.mask_index import write_mask_index

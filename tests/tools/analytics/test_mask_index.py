@@ -9,9 +9,9 @@ import pytest
 
 from sam_train.data.records import Sample
 from sam_train.data.rle import decode_rle
+from sam_train.data.store.bad_samples import refuse
 from sam_train.data.store.manifest import Dataset, Manifest
 from sam_train.data.store.shards import read_shard, write_shard
-from sam_train.data.store.tar_members import refuse
 from tools.analytics.mask_index import write_mask_index
 from tools.mask_index import index_version
 

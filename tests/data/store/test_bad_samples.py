@@ -2,9 +2,7 @@ import json
 from multiprocessing import get_context
 from pathlib import Path
 
-import pytest
-
-from sam_train.data.stream.bad_samples import BadSampleLog, BadShare
+from sam_train.data.store.bad_samples import BadSampleLog
 
 
 def report_all(path: Path) -> None:
@@ -47,14 +45,3 @@ def test_half_a_line_of_a_dead_worker_spoils_nothing(tmp_path):
     log = BadSampleLog(tmp_path / "bad.jsonl")
     log("a.tar", "x", ValueError())
     assert log.counts() == {"ValueError": 1}
-
-
-def test_a_share_of_bad_samples_ends_the_run_once_it_is_a_share(tmp_path):
-    share = BadShare(0.1, listed_in=tmp_path / "bad.jsonl")
-    share.add(used=60, bad=39)
-    with pytest.raises(ValueError, match=r"39 of 100 .* max_bad_share=0.1; .*bad.jsonl says why"):
-        share.add(used=1, bad=0)
-
-
-def test_a_share_at_its_limit_is_endured(tmp_path):
-    BadShare(0.1, listed_in=tmp_path / "bad.jsonl").add(used=180, bad=20)

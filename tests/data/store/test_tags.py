@@ -5,7 +5,7 @@ import pytest
 from sam_train.data.records import Sample
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_shard
-from sam_train.data.store.versions import pin, tagged_version, tags
+from sam_train.data.store.tags import pin, tagged_version, tags
 
 RECORD = {
     "image": {"image_id": 0, "width": 8, "height": 8, "file_name": "a.jpg"},

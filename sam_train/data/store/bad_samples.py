@@ -1,13 +1,22 @@
-"""The list of samples that could not be used: found once, written down, counted."""
+"""What is done with samples that cannot be used: refuse, pass over, or list and count them."""
 
 import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-FEWEST = 100  # samples of which a share is taken
+OnBad = Callable[[str, str, Exception], None]  # of a shard or set, a key, and what is wrong
+
+
+def refuse(shard: str, key: str, error: Exception) -> None:
+    """The `on_bad` of a reader that wants all or nothing."""
+    raise ValueError(f"{shard}, {key or 'the whole file'}: {error}") from error
+
+
+def pass_over(shard: str, key: str, error: Exception) -> None:
+    """The `on_bad` of a reader whose bad samples are listed by another."""
 
 
 class BadSampleLog:
@@ -50,26 +59,6 @@ class BadSampleLog:
             os.write(descriptor, b"\n")
         self._read_to += len(text)
         self._seen.update((entry["shard"], entry["key"]) for entry in _entries(text))
-
-
-class BadShare:
-    """Ends a run that draws too many bad samples, repeated ones counted."""
-
-    def __init__(self, max_share: float, *, listed_in: Path) -> None:
-        self.max_share = max_share
-        self.listed_in = listed_in
-        self.used = self.bad = 0
-
-    def add(self, *, used: int, bad: int) -> None:
-        """Raises ValueError when the share passes its limit; a few samples are no share yet."""
-        self.used += used
-        self.bad += bad
-        drawn = self.used + self.bad
-        if drawn >= FEWEST and self.bad > self.max_share * drawn:
-            raise ValueError(
-                f"{self.bad} of {drawn} images drawn cannot be used, more than max_bad_share="
-                f"{self.max_share}; {self.listed_in} says why: mend or leave out those shards."
-            )
 
 
 def _entries(text: bytes) -> Iterator[dict[str, str]]:
