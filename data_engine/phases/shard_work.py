@@ -14,7 +14,7 @@ from data_engine.phases.phase import Phase
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.images import check_recorded_size, read_image
 from sam_train.data.records import Annotation, BadSample, Record, Sample
-from sam_train.data.store.bad_samples import OnBad
+from sam_train.data.store.bad_samples import OnBad, pass_over
 from sam_train.data.store.shards import read_shard, write_annotations
 from sam_train.modeling.sam import Sam
 
