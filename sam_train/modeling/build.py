@@ -49,7 +49,7 @@ def build_sam_vit(
         image_encoder, dim=256, depth=decoder_depth, num_heads=8, mlp_dim=2048, dropout=dropout
     )
     options = {"image_size": image_size, "decoder_depth": decoder_depth}
-    return load_weights(sam, checkpoint, recipe=(size, options))
+    return ready(sam, checkpoint, recipe=(size, options))
 
 
 def build_sam_tiny(
@@ -81,7 +81,7 @@ def build_sam_tiny(
     )
     sam.start_from_positions()
     options = {"image_size": image_size, "dim": dim}
-    return load_weights(sam, checkpoint, recipe=("tiny", options))
+    return ready(sam, checkpoint, recipe=("tiny", options))
 
 
 def assemble(
@@ -114,16 +114,14 @@ def assemble(
     return Sam(image_encoder, prompt_encoder, mask_decoder)
 
 
-def load_weights(
-    sam: Sam, checkpoint: str | Path | None, *, recipe: tuple[str, dict[str, Any]]
-) -> Sam:
-    """Loads a checkpoint, if one is given, and switches to evaluation as the official builders do.
+def ready(sam: Sam, checkpoint: str | Path | None, *, recipe: tuple[str, dict[str, Any]]) -> Sam:
+    """The model with its weights, if there are any, in evaluation as the official builders give it.
 
     `recipe` is the registry name and the options that build this model again.
     """
     sam.recipe = recipe
     if checkpoint is not None:
-        load_checkpoint(sam, Path(checkpoint))
+        load_checkpoint(sam, checkpoint)
     return sam.eval()
 
 

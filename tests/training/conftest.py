@@ -11,7 +11,9 @@ from torch import Tensor
 
 from sam_train.data.stream.collate import Batch, Example, collate
 from sam_train.interaction.annotator import TrainingAnnotator
-from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.build import assemble, build_sam_tiny
+from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss
 from sam_train.training.optim import CosineSchedule, Optimization
 from sam_train.training.sam_module import SamModule
@@ -54,6 +56,13 @@ def batch() -> Batch:
 def make_batch() -> Callable[..., Batch]:
     """Makes a batch from the numbers of masks of its images."""
     return lambda *counts: collate([draw_example(str(n), count) for n, count in enumerate(counts)])
+
+
+@pytest.fixture
+def vit() -> Sam:
+    """A model with a small ViT: no batch norm, so no image depends on another."""
+    encoder = ImageEncoderViT(64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16)
+    return assemble(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
 
 
 @pytest.fixture

@@ -6,15 +6,9 @@ import pytest
 import torch
 from torch.optim import AdamW
 
-from sam_train.modeling.build import assemble, build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
 from sam_train.training.optim import CosineSchedule, Optimization, Progress, StepSchedule
-
-
-def small_vit() -> Sam:
-    encoder = ImageEncoderViT(64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16)
-    return assemble(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
 
 
 def optimization(**settings: Any) -> Optimization:
@@ -60,8 +54,8 @@ def test_without_warm_up_the_first_step_is_at_full_rate() -> None:
     assert CosineSchedule(warmup=0)(steps(0)) == 1
 
 
-def test_layers_of_the_encoder_learn_slower_the_lower_they_lie() -> None:
-    sam, settings = small_vit(), optimization(layer_decay=0.5)
+def test_layers_of_the_encoder_learn_slower_the_lower_they_lie(vit: Sam) -> None:
+    settings = optimization(layer_decay=0.5)
     rates = {
         "image_encoder.pos_embed": 0.125,
         "image_encoder.patch_embed.proj.weight": 0.125,
@@ -71,7 +65,7 @@ def test_layers_of_the_encoder_learn_slower_the_lower_they_lie() -> None:
         "prompt_encoder.no_mask_embed.weight": 1,
         "mask_decoder.iou_token.weight": 1,
     }
-    assert {name: group_of(sam, settings, name)["max_lr"] for name in rates} == rates
+    assert {name: group_of(vit, settings, name)["max_lr"] for name in rates} == rates
 
 
 def test_a_pyramid_has_no_layer_wise_decay() -> None:
@@ -79,8 +73,8 @@ def test_a_pyramid_has_no_layer_wise_decay() -> None:
     assert {group["max_lr"] for group in groups} == {1}
 
 
-def test_biases_and_norms_have_no_weight_decay() -> None:
-    sam, settings = small_vit(), optimization()
+def test_biases_and_norms_have_no_weight_decay(vit: Sam) -> None:
+    settings = optimization()
     decays = {
         "image_encoder.blocks.0.norm1.weight": 0,
         "image_encoder.neck.1.weight": 0,
@@ -90,31 +84,30 @@ def test_biases_and_norms_have_no_weight_decay() -> None:
         "mask_decoder.output_upscaling.0.weight": 0.1,
         "image_encoder.blocks.0.attn.qkv.weight": 0.1,
     }
-    assert {n: group_of(sam, settings, n)["weight_decay"] for n in decays} == decays
+    assert {n: group_of(vit, settings, n)["weight_decay"] for n in decays} == decays
 
 
-def test_every_trainable_parameter_is_in_one_group() -> None:
-    sam = small_vit()
-    sam.image_encoder.patch_embed.requires_grad_(False)
-    groups = optimization(layer_decay=0.8).build(sam).param_groups
+def test_every_trainable_parameter_is_in_one_group(vit: Sam) -> None:
+    vit.image_encoder.patch_embed.requires_grad_(False)
+    groups = optimization(layer_decay=0.8).build(vit).param_groups
     grouped = [id(parameter) for group in groups for parameter in group["params"]]
-    assert sorted(grouped) == sorted(id(p) for p in sam.parameters() if p.requires_grad)
+    assert sorted(grouped) == sorted(id(p) for p in vit.parameters() if p.requires_grad)
 
 
-def test_the_schedule_scales_the_rates_of_all_groups() -> None:
+def test_the_schedule_scales_the_rates_of_all_groups(vit: Sam) -> None:
     schedule = StepSchedule(warmup=4, milestones=())
     settings = optimization(lr=0.8, layer_decay=0.5, schedule=schedule)
-    optimizer = settings.build(small_vit())
+    optimizer = settings.build(vit)
     assert settings.set_lr(optimizer, steps(1)) == pytest.approx(0.4)
     rates = {group["lr"] for group in optimizer.param_groups}
     assert sorted(rates) == pytest.approx([0.05, 0.1, 0.2, 0.4])
 
 
-def test_the_optimiser_is_the_one_that_is_given() -> None:
+def test_the_optimiser_is_the_one_that_is_given(vit: Sam) -> None:
     settings = Optimization(
         partial(torch.optim.SGD, momentum=0.5), CosineSchedule(0), lr=0.1, weight_decay=0.0
     )
-    optimizer = settings.build(small_vit())
+    optimizer = settings.build(vit)
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.param_groups[0]["momentum"] == 0.5
 
@@ -125,18 +118,18 @@ def test_a_learning_rate_that_cannot_work_is_refused(lr: float) -> None:
         optimization(lr=lr)
 
 
-def test_the_encoder_can_learn_at_a_lower_rate_than_the_rest() -> None:
-    sam, settings = small_vit(), optimization(encoder_lr_scale=0.1, layer_decay=0.5)
-    assert group_of(sam, settings, "image_encoder.neck.0.weight")["max_lr"] == pytest.approx(0.1)
-    assert group_of(sam, settings, "image_encoder.blocks.0.attn.qkv.weight")[
+def test_the_encoder_can_learn_at_a_lower_rate_than_the_rest(vit: Sam) -> None:
+    settings = optimization(encoder_lr_scale=0.1, layer_decay=0.5)
+    assert group_of(vit, settings, "image_encoder.neck.0.weight")["max_lr"] == pytest.approx(0.1)
+    assert group_of(vit, settings, "image_encoder.blocks.0.attn.qkv.weight")[
         "max_lr"
     ] == pytest.approx(0.1 * 0.25)
-    assert group_of(sam, settings, "mask_decoder.iou_token.weight")["max_lr"] == 1.0
+    assert group_of(vit, settings, "mask_decoder.iou_token.weight")["max_lr"] == 1.0
 
 
-def test_a_model_without_any_weight_to_train_is_refused() -> None:
+def test_a_model_without_any_weight_to_train_is_refused(vit: Sam) -> None:
     with pytest.raises(ValueError, match="no weight is left to train"):
-        optimization().build(small_vit().requires_grad_(False))
+        optimization().build(vit.requires_grad_(False))
 
 
 def test_a_rate_of_zero_for_the_encoder_is_told_how_to_freeze_it() -> None:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
 from sam_train.training.adaptation import Adaptation
-from sam_train.training.rounds import RoundRules, mask_sizes, measure
+from sam_train.training.rounds import RoundRules
 from sam_train.training.sam_module import SamModule
 from sam_train.training.scale.passes import Passes
 
@@ -214,20 +214,6 @@ def test_a_lone_box_is_answered_by_three_masks_or_by_one(
         tokens[ambiguous] = [i for i in range(4) if mlps[i].layers[0].weight.grad.any()]
     assert 0 not in tokens["point", "box"]
     assert tokens["point",] == [0]
-
-
-def test_what_is_predicted_in_the_padding_is_not_measured(
-    batch: Batch,
-) -> None:
-    batch["input_sizes"] = torch.tensor([[64, 32], [32, 64]])  # half of the grid each
-    batch["gt_masks"] = torch.zeros(2, 16, 16, dtype=torch.bool)
-    batch["gt_masks"][0, :, :8] = batch["gt_masks"][1, :8] = True
-    everywhere = torch.ones(2, 16, 16)
-    sizes = mask_sizes(batch, image_size=64)
-    measured = measure(everywhere, torch.tensor([0.75, 1.0]), batch, sizes=sizes)
-    assert measured["iou_at"].tolist() == [1, 1]
-    assert measured["iou_error_at"].tolist() == [0.25, 0]
-    assert measured["empty_at"].tolist() == [0, 0]
 
 
 def test_the_same_step_plays_the_same_prompts_again(make_module: MakeModule, batch: Batch) -> None:

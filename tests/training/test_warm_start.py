@@ -3,8 +3,7 @@ from torch import Tensor
 
 from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.prompts import box_prompts
-from sam_train.modeling.build import assemble, build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
 from sam_train.training.warm_start import WarmStart, noise_embeddings, noisy_affinity
 
@@ -32,12 +31,10 @@ def test_a_warm_start_raises_the_iou_on_drawn_shapes() -> None:
     assert iou_of_boxed_rectangles(sam) > max(before + 0.3, 0.5)
 
 
-def test_a_vit_can_be_started_too() -> None:
-    encoder = ImageEncoderViT(64, 32, depth=1, num_heads=2, global_attn_indexes=(0,), out_chans=16)
-    sam = assemble(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
-    tokens = sam.mask_decoder.mask_tokens.weight.clone()
-    WarmStart(steps=1, batch_size=2)(sam)
-    assert not torch.equal(sam.mask_decoder.mask_tokens.weight, tokens)
+def test_a_vit_can_be_started_too(vit: Sam) -> None:
+    tokens = vit.mask_decoder.mask_tokens.weight.clone()
+    WarmStart(steps=1, batch_size=2)(vit)
+    assert not torch.equal(vit.mask_decoder.mask_tokens.weight, tokens)
 
 
 def test_a_warm_start_leaves_the_image_encoder_as_it_is() -> None:

@@ -12,8 +12,7 @@ from torch.distributed.tensor import DTensor
 
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
-from sam_train.modeling.build import assemble
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.sam import Sam
 from sam_train.training.sam_module import SamModule
 from sam_train.training.scale.passes import take_images
 from sam_train.training.scale.ranks import average_gradients, gradient_norm, sum_over_ranks
@@ -45,11 +44,9 @@ def on_two_ranks(work: Callable[..., Any], folder: Path, *arguments: Any) -> Ite
 
 
 @pytest.fixture
-def module(make_module: Callable[..., SamModule]) -> SamModule:
-    """A module with a small ViT: no batch norm, so no image depends on another."""
-    encoder = ImageEncoderViT(64, 32, depth=2, num_heads=2, global_attn_indexes=(1,), out_chans=16)
+def module(make_module: Callable[..., SamModule], vit: Sam) -> SamModule:
     made = make_module()
-    made.sam = assemble(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
+    made.sam = vit
     return made.eval()
 
 
