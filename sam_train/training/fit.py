@@ -74,20 +74,23 @@ class Fit:
             self.warm_start(sam)
         self.adaptation.apply(sam.train())
         self.acceleration.apply(sam)
-        trainer = self.trainer(
-            default_root_dir=output_dir,
-            max_steps=max_steps,
-            callbacks=[*filter(None, self.callbacks.values()), self.checkpoints],
-            logger=[build(save_dir=output_dir) for build in self.loggers.values()],
-        )
         module = self.module(sam)
         if not from_scratch:
             module.optimization = module.optimization.scaled(self.continued_lr_scale)
+        trainer = self._trainer(output_dir, max_steps)
         self._run(trainer, module, data, last)
         whole = whole_model(self.adaptation.merged(sam.eval()))
         if trainer.is_global_zero:
             name, config = sam.recipe
             save_model(whole, weights, model=name, config=config)
+
+    def _trainer(self, output_dir: Path, max_steps: int) -> Trainer:
+        return self.trainer(
+            default_root_dir=output_dir,
+            max_steps=max_steps,
+            callbacks=[*filter(None, self.callbacks.values()), self.checkpoints],
+            logger=[build(save_dir=output_dir) for build in self.loggers.values()],
+        )
 
     def _run(
         self,
