@@ -26,6 +26,7 @@ TYPES = {
     "continue_weights": bool,
     "checkpoint": str | None,
     "masks_from": str | None,
+    "rounds": list[dict],
 }
 LOWEST = {"seed": 0, "threads": 1, "images_per_shard": 1}
 

@@ -12,6 +12,7 @@ SCALARS: dict[Any, tuple[type, ...]] = {
     int: (int,),
     float: (int, float),
     str: (str,),
+    dict: (dict,),
     type(None): (type(None),),
 }
 

@@ -66,7 +66,20 @@ class SamAutomaticMaskGenerator:
             raise ValueError(
                 f"output_mode must be one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}."
             )
-        check_batch_sizes(points_per_batch=points_per_batch, crops_per_batch=crops_per_batch)
+        check_at_least(1, points_per_batch=points_per_batch, crops_per_batch=crops_per_batch)
+        check_at_least(0, crop_n_layers=crop_n_layers, min_mask_region_area=min_mask_region_area)
+        check_at_least(1, crop_n_points_downscale_factor=crop_n_points_downscale_factor)
+        if not 0 <= crop_overlap_ratio < 1:
+            raise ValueError(
+                f"crop_overlap_ratio must be at least 0 and below 1, not {crop_overlap_ratio}."
+            )
+        check_no_nan(
+            pred_iou_thresh=pred_iou_thresh,
+            stability_score_thresh=stability_score_thresh,
+            stability_score_offset=stability_score_offset,
+            box_nms_thresh=box_nms_thresh,
+            crop_nms_thresh=crop_nms_thresh,
+        )
         self.predictor = SamPredictor(model)
         self.point_grids = chosen_grids(
             points_per_side, point_grids, crop_n_layers, crop_n_points_downscale_factor
@@ -158,7 +171,13 @@ class SamAutomaticMaskGenerator:
         return [PlannedCrop(image, box, self.point_grids[layer]) for layer, box in crops]
 
 
-def check_batch_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, not {size}.")
+def check_at_least(lowest: int, **settings: int) -> None:
+    for name, value in settings.items():
+        if value < lowest:
+            raise ValueError(f"{name} must be at least {lowest}, not {value}.")
+
+
+def check_no_nan(**settings: float) -> None:
+    for name, value in settings.items():
+        if value != value:
+            raise ValueError(f"{name} must be a number, not {value}: no mask would pass it.")

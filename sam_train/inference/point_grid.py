@@ -50,7 +50,8 @@ def layer_crops(
         for column, row in product(range(per_side), repeat=2):
             x, y = column * (crop_width - overlap), row * (crop_height - overlap)
             box = (x, y, min(x + crop_width, width), min(y + crop_height, height))
-            crops.append((layer, box))
+            if x < width and y < height:  # an image of few pixels has not as many crops
+                crops.append((layer, box))
     return crops
 
 
@@ -101,7 +102,7 @@ def check_point_grids(point_grids: list[np.ndarray], crop_n_layers: int) -> None
     for grid in point_grids:
         if grid.ndim != 2 or grid.shape[1] != 2 or len(grid) == 0:
             raise ValueError(f"A point grid must have shape (P, 2), not {grid.shape}.")
-        if grid.min() < 0 or grid.max() > 1:
+        if not (grid.min() >= 0 and grid.max() <= 1):  # nor NaN
             raise ValueError(
                 f"A point grid must lie in [0, 1], not in [{grid.min()}, {grid.max()}]: "
                 "divide its points by the size of the image."

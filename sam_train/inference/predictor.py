@@ -39,6 +39,7 @@ class SamPredictor:
         """Encodes an (H, W, 3) uint8 image, "RGB" or "BGR"."""
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"image_format must be RGB or BGR, not {image_format!r}.")
+        self.reset_image()  # prompts shall not meet the image before, if this one is refused
         check_image(image)
         if image_format != self.model.image_format:
             image = image[..., ::-1]
@@ -56,7 +57,7 @@ class SamPredictor:
         `original_image_size` is (H, W) before the transform; masks are made at that size.
         """
         side, shape = self.model.image_encoder.img_size, tuple(transformed_image.shape)
-        if len(shape) != 4 or shape[1] != 3 or max(shape[2:]) != side:
+        if len(shape) != 4 or shape[:2] != (1, 3) or max(shape[2:]) != side:
             raise ValueError(
                 f"set_torch_image takes images of shape (1, 3, H, W) whose longest side is {side}, "
                 f"not {shape}: resize with predictor.transform.apply_image_torch."
@@ -84,9 +85,9 @@ class SamPredictor:
 
     def predict(
         self,
-        point_coords: np.ndarray | None = None,
-        point_labels: np.ndarray | None = None,
-        box: np.ndarray | None = None,
+        point_coords: np.ndarray | Sequence | None = None,
+        point_labels: np.ndarray | Sequence | None = None,
+        box: np.ndarray | Sequence | None = None,
         mask_input: np.ndarray | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
@@ -138,6 +139,7 @@ class SamPredictor:
         """The decoder's answer before upscaling, for callers who drop most masks unseen."""
         if not self.is_image_set:
             raise RuntimeError(NO_IMAGE)
+        check_prompt_shapes(point_coords, point_labels, boxes)
         sparse_embeddings, dense_embeddings = self.model.prompt_encoder(
             points=None if point_coords is None else (point_coords, point_labels),
             boxes=boxes,
@@ -162,10 +164,13 @@ class SamPredictor:
         return self.features
 
     def _points(
-        self, coords: np.ndarray | None, labels: np.ndarray | None
+        self, coords: np.ndarray | Sequence | None, labels: np.ndarray | Sequence | None
     ) -> tuple[Tensor | None, Tensor | None]:
         if coords is None and labels is None:
             return None, None
+        if coords is None or labels is None:
+            raise ValueError("point_coords and point_labels must be given together.")
+        coords, labels = numbers("point_coords", coords), numbers("point_labels", labels)
         check_points(coords, labels)
         coords = self.transform.apply_coords(coords, self.original_size)
         return (
@@ -173,7 +178,8 @@ class SamPredictor:
             torch.as_tensor(labels, dtype=torch.int, device=self.device)[None],
         )
 
-    def _box(self, box: np.ndarray) -> Float[Tensor, "1 4"]:
+    def _box(self, box: np.ndarray | Sequence) -> Float[Tensor, "1 4"]:
+        box = numbers("box", box)
         if box.shape not in ((4,), (1, 4)):
             raise ValueError(
                 f"predict takes one XYXY box of shape (4,), not {box.shape}: "
@@ -183,6 +189,7 @@ class SamPredictor:
         return torch.as_tensor(box, dtype=torch.float, device=self.device)
 
     def _mask(self, mask_input: np.ndarray) -> Float[Tensor, "1 1 h w"]:
+        mask_input = numbers("mask_input", mask_input)
         expected = (1, *self.model.prompt_encoder.mask_input_size)
         if mask_input.shape != expected:
             raise ValueError(
@@ -194,6 +201,11 @@ class SamPredictor:
 
 def check_image(image: np.ndarray) -> None:
     """Raises ValueError for anything but an (H, W, 3) uint8 array."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"An image must be a numpy array, not {type(image).__name__}: read a file with "
+            "np.array(PIL.Image.open(path).convert('RGB'))."
+        )
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0 or image.dtype != np.uint8:
         raise ValueError(
             f"An image must be a uint8 array of shape (H, W, 3), not {image.dtype} of shape "
@@ -201,20 +213,41 @@ def check_image(image: np.ndarray) -> None:
         )
 
 
-def check_points(coords: np.ndarray | None, labels: np.ndarray | None) -> None:
-    """Raises ValueError unless there are (P, 2) finite points with (P,) labels that SAM knows."""
-    if coords is None or labels is None:
-        raise ValueError("point_coords and point_labels must be given together.")
+def numbers(name: str, values: np.ndarray | Sequence) -> np.ndarray:
+    """The array of a prompt; raises ValueError unless it holds finite real numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, not {array.dtype}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, without NaN and infinity.")
+    return array
+
+
+def check_points(coords: np.ndarray, labels: np.ndarray) -> None:
+    """Raises ValueError unless there are (P, 2) points with (P,) labels that SAM knows."""
     if coords.ndim != 2 or coords.shape[1] != 2 or labels.shape != coords.shape[:1]:
         raise ValueError(
             f"point_coords must be (P, 2) with point_labels (P,), "
             f"not {coords.shape} with {labels.shape}."
         )
-    if not np.isfinite(coords).all():
-        raise ValueError("point_coords must be finite: they hold NaN or infinity.")
     unknown = set(labels.tolist()) - {-1, 0, 1, 2, 3}
     if unknown:
         raise ValueError(
             "point_labels must be 1 (foreground), 0 (background), 2 and 3 (corners of a box) "
             f"or -1 (padding), not {sorted(unknown)}."
+        )
+
+
+def check_prompt_shapes(coords: Tensor | None, labels: Tensor | None, boxes: Tensor | None) -> None:
+    """Raises ValueError unless points and boxes are for the same N objects; looks at no values."""
+    points, labelled, boxed = (
+        None if t is None else tuple(t.shape) for t in (coords, labels, boxes)
+    )
+    wrong_points = points is not None and (len(points) != 3 or points[2] != 2)
+    wrong_boxes = boxed is not None and (len(boxed) != 2 or boxed[1] != 4)
+    other_count = points is not None and boxed is not None and points[0] != boxed[0]
+    if wrong_points or wrong_boxes or other_count or (points or ())[:2] != (labelled or ()):
+        raise ValueError(
+            "the prompts of N objects are point_coords (N, P, 2) with point_labels (N, P) and "
+            f"boxes (N, 4), not {points} with {labelled} and {boxed}."
         )

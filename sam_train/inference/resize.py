@@ -53,9 +53,9 @@ class ResizeLongestSide:
 
     @staticmethod
     def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
-        """The (H, W) after resizing the longest side to `long_side_length`."""
+        """The (H, W) after resizing the longest side; a thin image keeps one pixel."""
         scale = long_side_length / max(oldh, oldw)
-        return int(oldh * scale + 0.5), int(oldw * scale + 0.5)
+        return max(1, int(oldh * scale + 0.5)), max(1, int(oldw * scale + 0.5))
 
     def _resized_size(self, size: Sequence[int]) -> tuple[int, int]:
         height, width = size

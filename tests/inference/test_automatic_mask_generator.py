@@ -117,6 +117,11 @@ def test_an_image_without_masks_gives_no_records_from_crops_either(
         ({"point_grids": [np.zeros((1, 2))]}, "exactly one of points_per_side and point_grids"),
         ({"output_mode": "polygon"}, "must be one of binary_mask.*'polygon'"),
         ({"points_per_batch": 0}, "points_per_batch must be at least 1"),
+        ({"crop_n_layers": -1}, "crop_n_layers must be at least 0"),
+        ({"crop_n_points_downscale_factor": 0}, "must be at least 1, not 0"),
+        ({"crop_overlap_ratio": 1.0}, "at least 0 and below 1, not 1.0"),
+        ({"pred_iou_thresh": float("nan")}, "no mask would pass it"),
+        ({"points_per_side": None, "point_grids": [np.full((1, 2), np.nan)]}, r"lie in \[0, 1\]"),
         ({"points_per_side": 2, "crop_n_layers": 2, "crop_n_points_downscale_factor": 2}, "raise"),
         ({"points_per_side": None, "point_grids": [np.ones((3, 3))]}, r"\(P, 2\), not \(3, 3\)"),
         ({"points_per_side": None, "point_grids": [np.full((1, 2), 50.0)]}, r"lie in \[0, 1\]"),
@@ -131,6 +136,15 @@ def test_settings_that_cannot_work_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         SamAutomaticMaskGenerator(sam, **settings)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 200)])
+def test_images_of_few_pixels_have_fewer_crops(sam: nn.Module, size: tuple[int, int]) -> None:
+    generator = SamAutomaticMaskGenerator(
+        sam, points_per_side=2, pred_iou_thresh=-9.0, crop_n_layers=2
+    )
+    for record in generator.generate(np.full((*size, 3), 90, np.uint8)):
+        assert record["segmentation"].shape == size
 
 
 def test_a_grey_image_is_refused(sam: nn.Module) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sam_train import SamPredictor
+from sam_train.inference.predictor import check_prompt_shapes
 
 POINT = {"point_coords": np.array([[90, 70]]), "point_labels": np.array([1])}
 POINTS = {
@@ -112,6 +113,10 @@ def test_prediction_before_an_image_is_refused(sam: nn.Module) -> None:
         ({"point_coords": np.array([[1, 2]]), "point_labels": np.array([1, 0])}, r"with \(2,\)"),
         ({"point_coords": np.array([[1, 2]]), "point_labels": np.array([7])}, r"not \[7\]"),
         ({"point_coords": np.array([[1, np.nan]]), "point_labels": np.array([1])}, "finite"),
+        ({"point_coords": [["a", "b"]], "point_labels": [1]}, "must hold real numbers"),
+        ({"point_coords": [[1, 2]], "point_labels": [np.nan]}, "finite"),
+        ({"box": np.array([1, 2, np.inf, 4])}, "box must be finite"),
+        ({"mask_input": np.full((1, 32, 32), np.nan)}, "mask_input must be finite"),
         ({"box": np.zeros((3, 4))}, "use predict_torch for several"),
         ({"mask_input": np.zeros((1, 256, 256))}, r"\(1, 32, 32\), not \(1, 256, 256\)"),
     ],
@@ -144,3 +149,40 @@ def test_unknown_channel_orders_and_wrong_frames_are_refused(
         SamPredictor(sam).set_image(photo, image_format="HSV")
     with pytest.raises(ValueError, match="longest side is 128"):
         SamPredictor(sam).set_torch_image(torch.zeros(1, 3, 64, 64), (64, 64))
+
+
+def test_prompts_may_be_lists(predictor: SamPredictor) -> None:
+    from_lists = predictor.predict([[3, 4]], [1], [1, 2, 30, 40])
+    from_arrays = predictor.predict(np.array([[3, 4]]), np.array([1]), np.array([1, 2, 30, 40]))
+
+    np.testing.assert_array_equal(from_lists[2], from_arrays[2])
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        (torch.zeros(2, 1, 2), torch.ones(1, 1), None),
+        (torch.zeros(1, 1, 2), None, None),
+        (None, None, torch.zeros(4)),
+        (torch.zeros(2, 1, 2), torch.ones(2, 1), torch.zeros(3, 4)),
+    ],
+)
+def test_prompts_of_other_numbers_of_objects_are_refused(prompts: tuple) -> None:
+    with pytest.raises(ValueError, match="prompts of N objects"):
+        check_prompt_shapes(*prompts)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (2, 3000)])
+def test_thin_images_have_masks_too(sam: nn.Module, size: tuple[int, int]) -> None:
+    predictor = SamPredictor(sam)
+    predictor.set_image(np.full((*size, 3), 90, np.uint8))
+    masks, _, _ = predictor.predict([[0, 0]], [1])
+
+    assert masks.shape == (3, *size)
+
+
+def test_a_refused_image_leaves_none(predictor: SamPredictor) -> None:
+    with pytest.raises(ValueError, match="must be a uint8 array"):
+        predictor.set_image(np.zeros((20, 30), np.uint8))
+    with pytest.raises(RuntimeError, match="must be set"):
+        predictor.predict([[0, 0]], [1])
