@@ -100,7 +100,7 @@ class PhaseRun:
         root, name = Path(self.dataset.root), Path(entry.images).name
         return ShardJob(
             images=root / entry.images,
-            current=root / entry.annotations if entry.annotations else None,
+            current=self.dataset.layer(entry),
             layer=root / "annotations" / self.name / name,
             stats=self.folder / f"{Path(name).stem}.stats.json",
         )
@@ -119,6 +119,6 @@ class PhaseRun:
 
 def entry_samples(root: Path, entries: Iterable[ShardEntry]) -> Iterator[Sample]:
     """The images of shards with their current masks; bad samples are passed over."""
+    dataset = Dataset(root)
     for entry in entries:
-        layer = root / entry.annotations if entry.annotations else None
-        yield from read_shard(root / entry.images, layer, on_bad=pass_over)
+        yield from dataset.samples(entry, on_bad=pass_over)

@@ -5,8 +5,7 @@ from typing import Any
 
 from data_engine.report import automatic_picture
 from sam_train.data.records import BadSample
-from sam_train.data.store.manifest import ShardEntry
-from sam_train.data.store.shards import IndexedShard
+from sam_train.data.store.manifest import Dataset, ShardEntry
 from tools.analytics.indexed_version import IndexedVersion
 
 
@@ -40,10 +39,8 @@ def _picture(version: IndexedVersion, *, shard: str, key: str) -> dict[str, Any]
     entry = next((entry for entry in version.manifest.shards if entry.images == shard), None)
     if entry is None:
         return None
-    layer = version.root / entry.annotations if entry.annotations else None
-    samples = IndexedShard(version.root / entry.images, layer, skip=entry.excluded)
     try:
-        sample = samples[key]
+        sample = Dataset(version.root).indexed(entry)[key]
         masks = [annotation["segmentation"] for annotation in sample.record["annotations"]]
         return {
             "version": version.name,

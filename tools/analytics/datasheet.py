@@ -11,6 +11,7 @@ from jaxtyping import Int
 from markupsafe import Markup
 
 from data_engine.annotation.accounting import MACHINES
+from sam_train.data.store.tags import manifest_path
 from sam_train.evaluation.figures import bars
 from sam_train.evaluation.page import machine, render_page
 from tools.analytics.contact_sheet import contact_sheet
@@ -61,7 +62,7 @@ def classed(masks_per_image: dict[int, int]) -> Int[np.ndarray, " bins"]:
 
 
 def class_names() -> list[str]:
-    """`0`, `1`, `2-4`, ..., `500+`."""
+    """`0`, `1`, `2-4`, ..., `200+`."""
     pairs = zip(MASKS_PER_IMAGE, MASKS_PER_IMAGE[1:], strict=False)
     names = [str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in pairs]
     return [*names, f"{MASKS_PER_IMAGE[-1]}+"]
@@ -79,7 +80,7 @@ def cost_figures(phases: Sequence[dict[str, Any]]) -> list[Markup]:
 def origin(version: IndexedVersion) -> dict[str, Any]:
     """Which version this is, and what made it."""
     manifest = asdict(version.manifest)
-    path = version.root / "manifests" / f"{version.manifest.version:06d}.json"
+    path = manifest_path(version.root, version.manifest.version)
     made = ("parent", "phase", "round", "created", "model_sha256", "config_sha256")
     return {
         "dataset": str(version.root),

@@ -39,7 +39,7 @@ def _compact_shard(dataset: Dataset, output: Path, entry: ShardEntry) -> ShardEn
 def _current_samples(dataset: Dataset, output: Path, entry: ShardEntry) -> Iterator[EncodedSample]:
     on_bad = BadSampleLog(output / "bad_samples.jsonl")
     images = dataset.root / entry.images
-    layer = dataset.root / entry.annotations if entry.annotations else None
+    layer = dataset.layer(entry)
     for key, image, text in read_pairs(images, layer, skip=entry.excluded, on_bad=on_bad):
         try:
             masks = len(usable_record(text)["annotations"])

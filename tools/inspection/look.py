@@ -64,14 +64,14 @@ def opened(path: Location, version: str, say: Say, on_bad: OnBad) -> Iterator[In
         say(f"shard       {path}")
         yield IndexedShard(path, on_bad=on_bad)
         return
-    manifest = Dataset(path).read(version)
+    dataset = Dataset(path)
+    manifest = dataset.read(version)
     say(f"dataset     {path}, version {manifest.version}, {len(manifest.shards)} shards")
     for source in sorted({entry.source for entry in manifest.shards}):
         count = sum(entry.image_count for entry in manifest.shards if entry.source == source)
         say(f"source      {source}: {count:,} images")
     for entry in manifest.shards:
-        layer = path / entry.annotations if entry.annotations else None
-        yield IndexedShard(path / entry.images, layer, skip=entry.excluded, on_bad=on_bad)
+        yield dataset.indexed(entry, on_bad=on_bad)
 
 
 def counted(

@@ -31,11 +31,10 @@ class ShardSet(ImageList):
         version: int | str = "latest",
         skip: Collection[str] = (),
     ) -> None:
-        root = location(dataset)
+        versions = Dataset(location(dataset))
         images: dict[str, LabeledImage] = {}
-        for entry in Dataset(root).read(version).shards:
-            layer = root / entry.annotations if entry.annotations else None
-            shard = IndexedShard(root / entry.images, layer, skip=entry.excluded)
+        for entry in versions.read(version).shards:
+            shard = versions.indexed(entry)
             for key in shard.keys:
                 image = shard_image(shard, key)
                 if image.key in images:

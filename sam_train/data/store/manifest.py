@@ -20,12 +20,12 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 
 from sam_train.data.records import Sample
-from sam_train.data.store.bad_samples import OnBad
+from sam_train.data.store.bad_samples import OnBad, refuse
 from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.data.store.locations import Location
 from sam_train.data.store.shard_index import current_masks, ensure_index
-from sam_train.data.store.shards import read_shard
-from sam_train.data.store.tags import tagged_version
+from sam_train.data.store.shards import IndexedShard, read_shard
+from sam_train.data.store.tags import manifest_path, tagged_version
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Dataset:
 
     def versions(self) -> list[int]:
         """All versions, oldest first."""
-        names = (path.stem for path in self._folder.glob("[0-9]*.json"))
+        names = (path.stem for path in (self.root / "manifests").glob("[0-9]*.json"))
         return sorted(int(name) for name in names if re.fullmatch(r"\d{6,}", name, re.ASCII))
 
     def read(self, version: int | str = "latest") -> Manifest:
@@ -103,12 +103,21 @@ class Dataset:
             number = tagged_version(self.root, str(version))
         if number not in versions:
             raise FileNotFoundError(f"{self.root} has no version {number}, only {versions}.")
-        return _parse(self._path(number))
+        return _parse(manifest_path(self.root, number))
 
-    def samples(self, entry: ShardEntry, *, on_bad: OnBad | None = None) -> Iterator[Sample]:
+    def samples(self, entry: ShardEntry, *, on_bad: OnBad = refuse) -> Iterator[Sample]:
         """The images of one shard of a version, with the masks that the version has for them."""
-        layer = self.root / entry.annotations if entry.annotations else None
-        return read_shard(self.root / entry.images, layer, skip=entry.excluded, on_bad=on_bad)
+        images, layer = self.root / entry.images, self.layer(entry)
+        return read_shard(images, layer, skip=entry.excluded, on_bad=on_bad)
+
+    def indexed(self, entry: ShardEntry, *, on_bad: OnBad = refuse) -> IndexedShard:
+        """The same images by key, in any order."""
+        images, layer = self.root / entry.images, self.layer(entry)
+        return IndexedShard(images, layer, skip=entry.excluded, on_bad=on_bad)
+
+    def layer(self, entry: ShardEntry) -> Location | None:
+        """The tar of a shard's current masks, where they are not those beside the images."""
+        return None if entry.annotations is None else self.root / entry.annotations
 
     def entry(
         self, images: Path, annotations: Path | None = None, *, source: str, phase: str
@@ -165,8 +174,9 @@ class Dataset:
             shards=tuple(shards),
         )
         self.verify(manifest)
+        path = manifest_path(self.root, manifest.version)
         try:
-            with durable_file(self._path(manifest.version), replace=False) as file:
+            with durable_file(path, replace=False) as file:
                 file.write(_text(manifest))
         except FileExistsError as error:
             raise ValueError(
@@ -196,13 +206,6 @@ class Dataset:
                 f"{' or '.join(entry.tars)} in {self.root} is not the file that its version "
                 f"was made of: copy it again."
             )
-
-    @property
-    def _folder(self) -> Location:
-        return self.root / "manifests"
-
-    def _path(self, version: int) -> Location:
-        return self._folder / f"{version:06d}.json"
 
 
 def code_version() -> str:

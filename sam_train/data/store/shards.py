@@ -108,7 +108,7 @@ def read_shard(
     annotations: Location | None = None,
     *,
     skip: Collection[str] = (),
-    on_bad: OnBad | None = None,
+    on_bad: OnBad = refuse,
 ) -> Iterator[Sample]:
     """Streams the samples of a shard, with the records of a layer if one is given.
 
@@ -118,7 +118,6 @@ def read_shard(
     cannot be used goes to `on_bad(shard, key, error)`, with an empty key for a whole tar;
     without it, ValueError.
     """
-    on_bad = refuse if on_bad is None else on_bad
     for key, image, text in read_pairs(path, annotations, skip=skip, on_bad=on_bad):
         try:
             sample = Sample(key, image, usable_record(text))

@@ -9,16 +9,20 @@ from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.data.store.locations import Location
 
 
+def manifest_path(root: Location, version: int) -> Location:
+    """The file of a version, which a tag names by its content too."""
+    return root / "manifests" / f"{version:06d}.json"
+
+
 def pin(root: Path, name: str, version: int, *, move: bool = False) -> None:
     """Gives a version a name. A name that is taken is an error unless it is to `move`."""
     if not re.fullmatch(r"[A-Za-z][\w.-]*", name, re.ASCII) or name == "latest":
         raise ValueError(
             f"{name!r} is no name for a version: begin with a letter, like `paper-v1`."
         )
-    manifest = root / "manifests" / f"{version:06d}.json"
     content = {
         "version": version,
-        "manifest_sha256": file_sha256(manifest),
+        "manifest_sha256": file_sha256(manifest_path(root, version)),
         "pinned": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
@@ -44,7 +48,7 @@ def tagged_version(root: Location, name: str) -> int:
         version, sha256 = int(content["version"]), content["manifest_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no tag ({error}): pin the version again.") from error
-    manifest = root / "manifests" / f"{version:06d}.json"
+    manifest = manifest_path(root, version)
     if not manifest.is_file() or file_sha256(manifest) != sha256:
         raise ValueError(f"{name} was pinned to another version {version} of {root}: restore it.")
     return version

@@ -48,7 +48,7 @@ class Mixture:
         shards = [
             ShardFiles(
                 dataset.root / entry.images,
-                dataset.root / entry.annotations if entry.annotations else None,
+                dataset.layer(entry),
                 self._weight(entry.phase, entry.source),
                 entry.source,
                 entry.phase,

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool
 
 from sam_train.data.store.manifest import Dataset
-from sam_train.data.store.shards import read_shard
 
 # Of drawn scenes: mean sqrt(area / pi) of the masks, as a share of the longest side.
 DISC_RADIUS = 0.09
@@ -42,8 +41,7 @@ def training_radius(root: Path, version: int | Literal["latest"] = "latest") -> 
     dataset = Dataset(root)
     radii = []
     for entry in dataset.read(version).shards:
-        layer = None if entry.annotations is None else root / entry.annotations
-        for sample in read_shard(root / entry.images, layer):
+        for sample in dataset.samples(entry):
             image = sample.record["image"]
             side = max(image["height"], image["width"])
             areas = [annotation["area"] for annotation in sample.record["annotations"]]

@@ -18,11 +18,10 @@ class RecordedSet:
 
     def __init__(self, name: str, dataset: str, *, version: int | str = "latest") -> None:
         self.name = name
-        root = location(dataset)
+        versions = Dataset(location(dataset))
         self._images: list[LabeledImage] = []
-        for entry in Dataset(root).read(version).shards:
-            layer = root / entry.annotations if entry.annotations else None
-            shard = IndexedShard(root / entry.images, layer, skip=entry.excluded)
+        for entry in versions.read(version).shards:
+            shard = versions.indexed(entry)
             for key in shard.keys:
                 image = shard_image(shard, key)
                 clicks = partial(recorded_clicks, shard, key)
