@@ -10,7 +10,7 @@ from typing import Any
 from data_engine.phase_run import entry_samples
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.images import encode_jpeg, read_image
-from sam_train.data.records import Sample
+from sam_train.data.records import Sample, mask_phase
 from sam_train.data.rle import resize_rle
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.durable import durable_file
@@ -120,7 +120,7 @@ def automatic_pictures(dataset: Dataset, manifest: Manifest) -> Iterator[dict[st
         masks = [
             annotation["segmentation"]
             for annotation in sample.record["annotations"]
-            if annotation.get("provenance", {}).get("phase") == AUTOMATIC
+            if mask_phase(annotation) == AUTOMATIC
         ]
         if masks:
             yield {"key": sample.key, "masks": len(masks), "file": automatic_picture(sample, masks)}

@@ -121,6 +121,21 @@ def annotation_from_rle(
     return annotation
 
 
+def mask_phase(annotation: Annotation) -> PhaseName:
+    """The phase that made a mask. One without `provenance` is published SA-1B's: `fully_automatic`.
+
+    All of SA-1B's masks are from that phase (SAM, sec. 5), and other masks that come to a
+    dataset get a provenance on the way. A phase that does not exist raises InvalidRecord.
+    """
+    provenance: Any = annotation.get("provenance")
+    if provenance is None:
+        return "fully_automatic"
+    phase = provenance.get("phase") if isinstance(provenance, dict) else None
+    if phase not in PHASES:
+        raise InvalidRecord(f"Mask {annotation['id']} has no phase in its provenance: {phase!r}.")
+    return phase
+
+
 def parse_record(text: bytes) -> Record:
     """Reads a record as far as a reader must trust it: its shape, not yet its masks."""
     try:
@@ -165,6 +180,7 @@ def _check_shape(record: Any) -> None:
     for annotation in record["annotations"]:
         _require(annotation, {"id", "segmentation", "bbox", "area"}, "An annotation")
         _check_numbers(annotation)
+        mask_phase(annotation)
         rle = annotation["segmentation"]
         if not isinstance(rle, dict) or not Rle.__required_keys__ <= rle.keys():
             raise InvalidRecord(f"Mask {annotation['id']} has no run lengths (`size`, `counts`).")

@@ -59,6 +59,8 @@ EMPTY = encode_mask(np.zeros((6, 8), bool))
         (changed(bbox=[1, 2, 3, 10**400]), "Mask 3 has a bbox"),
         (changed(predicted_iou="high"), "Mask 3 has no number as its predicted_iou"),
         ({**RECORD, "image": RECORD["image"] | {"width": -8}}, r"height and width \[6, -8\]"),
+        (changed(provenance={"phase": "manual"}), "Mask 3 has no phase in its .*: 'manual'"),
+        (changed(provenance="me"), "Mask 3 has no phase in its provenance: None"),
         (changed(area=9), "says area 9, its pixels are 8"),
         ({**RECORD, "annotations": RECORD["annotations"] * 2}, "have the id 3"),
     ],

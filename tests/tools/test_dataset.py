@@ -182,8 +182,7 @@ def test_diff_counts_masks_by_phase_and_shard(root, run):
     lines = run("diff", f"{root}@1", root).splitlines()
     assert [line.split() for line in lines] == [
         ["added", "replaced", "removed"],
-        ["fully_automatic", "0", "0", "1"],
-        ["semi_automatic", "1", "1", "0"],
+        ["fully_automatic", "1", "1", "1"],
         ["images/sa_000000.tar", "1", "1", "1"],
     ]
     assert run("diff", root, root) == "no mask differs\n"
@@ -202,7 +201,7 @@ def test_a_mask_that_was_made_from_another_replaces_it(root, run):
     )
     lines = run("diff", f"{root}@2", root).splitlines()
     assert ["assisted_manual", "0", "1", "0"] in [line.split() for line in lines]
-    assert ["semi_automatic", "0", "0", "2"] in [line.split() for line in lines]
+    assert ["fully_automatic", "0", "0", "2"] in [line.split() for line in lines]
 
 
 def test_a_compacted_version_needs_no_layer(tmp_path, root, run):

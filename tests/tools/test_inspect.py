@@ -14,8 +14,8 @@ from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_annotations, write_shard
 from tools.inspect import main
 
-MADE_BY_ALL: Provenance = {
-    "phase": "fully_automatic",
+SECOND_PHASE: Provenance = {
+    "phase": "semi_automatic",
     "round": 1,
     "annotator": "model",
     "model_sha256": None,
@@ -58,7 +58,7 @@ def test_a_shard_is_counted_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "sizes       200 x 120 to 200 x 120" in said
     assert "masks       12: 0 to 3 an image, 1.5 on average" in said
     assert "mask sizes  50 % small, 33 % medium, 17 % large" in said
-    assert "phases      100 % without provenance" in said
+    assert "phases      100 % fully_automatic" in said
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (3 * 326 + 6, 2 * 348 + 6)
         pixels = np.asarray(sheet)
@@ -70,7 +70,7 @@ def test_a_dataset_is_shown_with_its_current_masks(
 ) -> None:
     tar, layer = tmp_path / "images/a.tar", tmp_path / "annotations/01/a.tar"
     shard(tar, 4)
-    write_annotations(layer, [("k0", record([9, 9], MADE_BY_ALL))])
+    write_annotations(layer, [("k0", record([9, 9], SECOND_PHASE))])
     dataset = Dataset(tmp_path)
     entry = dataset.entry(tar, layer, source="drawn", phase="fully_automatic")
     dataset.commit([entry], parent=None, phase="fully_automatic", round=1)
@@ -79,7 +79,7 @@ def test_a_dataset_is_shown_with_its_current_masks(
 
     said = capsys.readouterr().out
     assert "version 1, 1 shards" in said and "source      drawn: 4 images" in said
-    assert "75 % without provenance, 25 % fully_automatic" in said
+    assert "75 % fully_automatic, 25 % semi_automatic" in said
 
 
 def test_a_damaged_record_and_image_are_named(

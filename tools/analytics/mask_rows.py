@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sam_train.data.records import Annotation, InvalidRecord, Sample
+from sam_train.data.records import Annotation, InvalidRecord, Sample, mask_phase
 from sam_train.data.store.manifest import ShardEntry
 from tools.analytics.mask_shape import MaskShape, mask_shapes
 
@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         "crop_box": NUMBERS,
         "point_coords": pa.list_(NUMBERS),
         "other": pa.string(),
-        # its provenance; without one only `phase` is known, which is then the shard's
+        # its provenance; without one only `phase` is known, see mask_phase
         "phase": pa.string(),
         "round": pa.int32(),
         "annotator": pa.string(),
@@ -91,7 +91,7 @@ def _rows(sample: Sample, entry: ShardEntry) -> Iterator[dict[str, Any]]:
             **same,
             "place": place,
             **_recorded(annotation),
-            **_made(annotation, shard_phase=entry.phase),
+            **_made(annotation),
             **_measured(annotation, shape),
         }
 
@@ -103,11 +103,11 @@ def _recorded(annotation: Annotation) -> dict[str, Any]:
     return known | {"other": json.dumps(other, sort_keys=True) if other else None}
 
 
-def _made(annotation: Annotation, *, shard_phase: str) -> dict[str, Any]:
+def _made(annotation: Annotation) -> dict[str, Any]:
     """The provenance, its prompts counted."""
     provenance = annotation.get("provenance")
     if provenance is None:
-        return {"phase": shard_phase}
+        return {"phase": mask_phase(annotation)}
     fields, review = dict[str, Any](provenance), provenance["review"]
     prompts = provenance["prompts"]
     return {

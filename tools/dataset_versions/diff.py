@@ -1,12 +1,12 @@
 """What changed between two versions: masks added, replaced and removed, by shard and phase."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
-from sam_train.data.records import Annotation, usable_record
+from sam_train.data.records import Annotation, mask_phase, usable_record
 from sam_train.data.store.bad_samples import pass_over
 from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.data.store.tar_members import TarMember, tar_members
@@ -54,7 +54,7 @@ def shard_changes(old: Dataset, new: Dataset, pair: ShardPair) -> Changes:
             texts = before.text(key), after.text(key)
             if texts[0] != texts[1]:
                 masks = [masks_by_id(text) for text in texts]
-                changes.update(mask_changes(*masks, phases=(before.phase, after.phase)))
+                changes.update(mask_changes(*masks))
     return changes
 
 
@@ -67,7 +67,7 @@ def masks_by_id(text: bytes) -> dict[int, Annotation]:
 
 
 def mask_changes(
-    old: Mapping[int, Annotation], new: Mapping[int, Annotation], *, phases: Sequence[str]
+    old: Mapping[int, Annotation], new: Mapping[int, Annotation]
 ) -> Iterator[tuple[str, str]]:
     """The phase and the kind of each change. A mask that was made from one that is gone, as its
     `parent_id` says, replaces it. A removed mask counts for its old phase, others for the new.
@@ -75,28 +75,23 @@ def mask_changes(
     gone = old.keys() - new.keys()
     replaced: set[Any] = set()
     for id, mask in new.items():
-        parent = mask.get("provenance", {}).get("parent_id")
+        parent = (mask.get("provenance") or {}).get("parent_id")
         if id in old:
             if mask != old[id]:
-                yield _phase(mask, phases[1]), "replaced"
+                yield mask_phase(mask), "replaced"
         elif parent in gone - replaced:
             replaced.add(parent)
-            yield _phase(mask, phases[1]), "replaced"
+            yield mask_phase(mask), "replaced"
         else:
-            yield _phase(mask, phases[1]), "added"
+            yield mask_phase(mask), "added"
     for id in gone - replaced:
-        yield _phase(old[id], phases[0]), "removed"
-
-
-def _phase(mask: Annotation, otherwise: str) -> str:
-    return mask.get("provenance", {}).get("phase", otherwise)
+        yield mask_phase(old[id]), "removed"
 
 
 class _Records:
     """The json of every image of a shard in one version, found without reading the images."""
 
     def __init__(self, dataset: Dataset, entry: ShardEntry | None, files: ExitStack) -> None:
-        self.phase = entry.phase if entry else ""
         self._members: dict[str, tuple[Any, TarMember]] = {}
         images: set[str] = set()
         for tar in entry.tars if entry else ():

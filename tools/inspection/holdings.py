@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sam_train.data.records import Record
+from sam_train.data.records import Record, mask_phase
 
 SMALL, LARGE = 32**2, 96**2  # pixels; the classes of COCO's evaluation
 
@@ -24,10 +24,10 @@ class Holdings:
         self.image_sizes[record["image"]["width"], record["image"]["height"]] += 1
         self.masks_per_image[len(record["annotations"])] += 1
         for annotation in record["annotations"]:
-            area, provenance = annotation["area"], annotation.get("provenance")
+            area = annotation["area"]
             size = "small" if area < SMALL else "medium" if area < LARGE else "large"
             self.mask_sizes[size] += 1
-            self.phases["without provenance" if provenance is None else provenance["phase"]] += 1
+            self.phases[mask_phase(annotation)] += 1
 
     def lines(self) -> Iterator[str]:
         """The figures, a line for each kind."""

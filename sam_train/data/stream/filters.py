@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sam_train.data.records import PHASES, Annotation, Record
+from sam_train.data.records import PHASES, Annotation, Record, mask_phase
 from sam_train.data.transforms import View
 
 
@@ -11,8 +11,8 @@ from sam_train.data.transforms import View
 class MaskFilter:
     """Keeps the masks that pass all of its conditions; by default only that of SAM, App. A.
 
-    A mask without a score, a phase or a review (plain SA-1B has neither of the last two) passes
-    the thresholds and counts as of phase `known` with review `none`.
+    A mask without a score passes the thresholds; one without provenance has review `none` and
+    the phase that `mask_phase` says.
     """
 
     max_area: float = 0.9  # of the image
@@ -42,11 +42,9 @@ class MaskFilter:
         ]
 
     def _has_origin(self, annotation: Annotation) -> bool:
-        if self.phases is None and self.review_states is None:
+        if self.phases is not None and mask_phase(annotation) not in self.phases:
+            return False
+        if self.review_states is None:
             return True
         provenance = annotation.get("provenance")
-        phase = provenance["phase"] if provenance else "known"
-        state = provenance["review"]["state"] if provenance else "none"
-        return (self.phases is None or phase in self.phases) and (
-            self.review_states is None or state in self.review_states
-        )
+        return (provenance["review"]["state"] if provenance else "none") in self.review_states

@@ -61,7 +61,7 @@ def test_phases_and_review_states_are_chosen_by_provenance():
     made = record(10, provenance=provenance("semi_automatic", "accepted"))
     made["annotations"] += record(20)["annotations"]
     assert kept(made, phases=["semi_automatic"]) == [10]
-    assert kept(made, phases=["known"]) == [20]
+    assert kept(made, phases=["fully_automatic"]) == [20]
     assert kept(made, review_states=["accepted"]) == [10]
     assert kept(made, review_states=["accepted", "none"]) == [10, 20]
 

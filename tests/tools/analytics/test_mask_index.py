@@ -108,7 +108,7 @@ def test_workers_change_nothing(root, tmp_path):
     assert [file.read_bytes() for file in alone] == [file.read_bytes() for file in both]
 
 
-@pytest.mark.parametrize("damage", [{"point_coords": "here"}, {"provenance": "me"}])
+@pytest.mark.parametrize("damage", [{"point_coords": "here"}, {"provenance": {"phase": "known"}}])
 def test_a_record_that_makes_no_sense_is_listed_and_has_no_rows(root, tmp_path, damage):
     (shard,) = (root / "images").glob("a-*.tar")
     first, *others = read_shard(shard)
@@ -126,7 +126,7 @@ def test_a_record_that_makes_no_sense_is_listed_and_has_no_rows(root, tmp_path, 
     assert first.key in (tmp_path / "index" / "bad_samples.jsonl").read_text()
 
 
-def test_a_mask_without_provenance_has_the_phase_of_its_shard(root, tmp_path):
+def test_a_mask_without_provenance_is_of_the_phase_of_sa1b(root, tmp_path):
     (shard,) = (root / "images").glob("b-*.tar")
     samples = list(read_shard(shard))
     for sample in samples:
@@ -135,12 +135,12 @@ def test_a_mask_without_provenance_has_the_phase_of_its_shard(root, tmp_path):
             annotation["category"] = 7
     write_shard(tmp_path / "images" / "b.tar", samples)
     dataset = Dataset(tmp_path)
-    entry = dataset.entry(tmp_path / "images" / "b.tar", source="b", phase="fully_automatic")
+    entry = dataset.entry(tmp_path / "images" / "b.tar", source="b", phase="semi_automatic")
     dataset.commit([entry], parent=None, phase="fully_automatic", round=0)
 
     rows = rows_of(write(tmp_path, dataset.read(), tmp_path / "index"))
 
-    assert {row["phase"] for row in rows} == {"fully_automatic"}
+    assert {row["phase"] for row in rows} == {"fully_automatic"}  # not the shard's
     assert {row["clicks"] for row in rows} == {row["annotator"] for row in rows} == {None}
     assert {row["other"] for row in rows} == {'{"category": 7}'}
 
