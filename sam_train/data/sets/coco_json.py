@@ -46,7 +46,8 @@ class CocoJson:
         """
         for annotation in annotations:
             category = annotation.get("category_id")
-            if not self.categories or category is None or category in self.categories:
+            listed = isinstance(category, int | str) and category in self.categories
+            if not self.categories or category is None or listed:
                 yield annotation
             else:
                 error = UnknownCategory(

@@ -20,6 +20,7 @@ from sam_train.data.sets.labeled_image import (
     checked_masks,
     file_keys,
     image_of_file,
+    readable_masks,
     report_orphans,
     report_unmasked,
     require_folder,
@@ -145,21 +146,24 @@ def instance_masks(
     coco: CocoJson,
     on_bad: OnBad | None,
 ) -> list[Rle]:
-    """The masks of one image's COCO annotations."""
+    """The masks of one image's COCO annotations. One that is of no use is left out."""
     size = image_size(image)
     try:
         recorded = (int(entry["height"]), int(entry["width"]))
-        if recorded == size:
-            listed = coco.with_known_category(annotations, image, on_bad)
-            masks = [coco_rle(annotation["segmentation"], size) for annotation in listed]
     except (KeyError, TypeError, ValueError) as error:
-        raise UnusableMask(f"an annotation of {image} cannot be read: {error}") from error
+        raise UnusableMask(f"{coco.path} has no size of {image.name}: {error!r}") from error
     if recorded != size:
         raise UnusableMask(
             f"{coco.path} says that {image.name} is {recorded[1]} x {recorded[0]} pixels, "
             f"its image {size[1]} x {size[0]}; resize one of them"
         )
-    return checked_masks(masks, size, source=image, on_bad=on_bad)
+    return readable_masks(
+        coco.with_known_category(annotations, image, on_bad),
+        lambda annotation: coco_rle(annotation["segmentation"], size),
+        size,
+        source=image,
+        on_bad=on_bad,
+    )
 
 
 def coco_rle(segmentation: Any, size: tuple[int, int]) -> Rle:

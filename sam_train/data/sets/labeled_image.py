@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 class UnusableMask(BadSample):
-    """A mask that does not fit its image or cannot be read. Its image is unusable with it."""
+    """A mask that does not fit its image or cannot be read.
+
+    Where all masks of an image come from one place, the image is unusable with it.
+    """
 
 
 class OrphanMask(BadSample):
@@ -182,22 +185,53 @@ def checked_masks(
     """
     kept = []
     for number, mask in enumerate(masks):
-        if tuple(mask["size"]) != size:
-            height, width = mask["size"]
-            raise UnusableMask(
-                f"mask {number} of {source} is {width} x {height} pixels, "
-                f"its image {size[1]} x {size[0]}; resize one of them"
-            )
         try:
-            area = rle_area(mask)
-        except ValueError as error:
-            raise UnusableMask(f"mask {number} of {source} is broken: {error}") from error
-        if area > 0:
-            kept.append(mask)
-            continue
-        empty = EmptyMask(f"mask {number} of {source} is empty and is left out")
-        report_left_out(str(source), f"mask {number}", empty, on_bad)
+            kept.append(checked_mask(mask, size, name=f"mask {number} of {source}"))
+        except EmptyMask as error:
+            report_left_out(str(source), f"mask {number}", error, on_bad)
     return kept
+
+
+def readable_masks(
+    annotations: Iterable[Any],
+    read: Callable[[Any], Rle],
+    size: tuple[int, int],
+    *,
+    source: Path,
+    on_bad: OnBad | None,
+) -> list[Rle]:
+    """The masks of annotations that lie in one file. One that is of no use costs itself alone.
+
+    It goes to `on_bad(source, "mask ID", error)`, or is logged; without an id it is numbered.
+    """
+    kept = []
+    for number, annotation in enumerate(annotations):
+        key = f"mask {annotation.get('id', number) if isinstance(annotation, dict) else number}"
+        try:
+            kept.append(checked_mask(read(annotation), size, name=f"{key} of {source}"))
+        except BadSample as error:
+            report_left_out(str(source), key, error, on_bad)
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            unusable = UnusableMask(f"{key} of {source} cannot be read: {error!r}")
+            report_left_out(str(source), key, unusable, on_bad)
+    return kept
+
+
+def checked_mask(mask: Rle, size: tuple[int, int], *, name: str) -> Rle:
+    """The mask, unless it is empty (EmptyMask), broken or of another size (UnusableMask)."""
+    if tuple(mask["size"]) != size:
+        height, width = mask["size"]
+        raise UnusableMask(
+            f"{name} is {width} x {height} pixels, its image {size[1]} x {size[0]}; "
+            f"resize one of them"
+        )
+    try:
+        area = rle_area(mask)
+    except ValueError as error:
+        raise UnusableMask(f"{name} is broken: {error}") from error
+    if area == 0:
+        raise EmptyMask(f"{name} is empty and is left out")
+    return mask
 
 
 def report_left_out(source: str, key: str, error: BadSample, on_bad: OnBad | None) -> None:

@@ -20,10 +20,9 @@ from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_set import coco_rle
 from sam_train.data.sets.labeled_image import (
     ImageList,
-    UnusableMask,
-    checked_masks,
     file_keys,
     image_of_file,
+    readable_masks,
     require_file,
     require_folder,
 )
@@ -88,13 +87,11 @@ def _is_below(file: Path, root: Path) -> bool:
 
 
 def via_masks(image: Path, shapes: list[Shape], on_bad: OnBad | None) -> list[Rle]:
-    """The regions of one image as masks."""
+    """The regions of one image as masks. One that is of no use is left out."""
     size = image_size(image)
-    try:
-        masks = [shape_rle(shape, size) for shape in shapes]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise UnusableMask(f"a region of {image} cannot be read: {error!r}") from error
-    return checked_masks(masks, size, source=image, on_bad=on_bad)
+    return readable_masks(
+        shapes, lambda shape: shape_rle(shape, size), size, source=image, on_bad=on_bad
+    )
 
 
 def shape_rle(shape: Shape, size: tuple[int, int]) -> Rle:

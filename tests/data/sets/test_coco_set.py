@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image
 from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_json import UnknownCategory
 from sam_train.data.sets.image_sets import CocoSet, PanopticSet
-from sam_train.data.sets.labeled_image import EmptyMask, OrphanMask
+from sam_train.data.sets.labeled_image import EmptyMask, OrphanMask, UnusableMask
 
 HEIGHT, WIDTH = 20, 30
 
@@ -100,20 +101,27 @@ def test_lvis_images_are_found_by_their_id(tmp_path: Path, masks_of, coco_json) 
     [
         ({"size": [HEIGHT, WIDTH], "counts": [3, 4]}, "do not sum to 20 x 30"),
         ({"size": [HEIGHT, WIDTH], "counts": [-5, 605]}, "do not sum to 20 x 30"),
-        ({"size": [HEIGHT, WIDTH], "counts": "~~"}, "mask 0 of .* is broken"),
+        ({"size": [HEIGHT, WIDTH], "counts": "~~"}, "is broken"),
         ({"size": [9, 9], "counts": [80, 1]}, "is 9 x 9 pixels, its image 30 x 20"),
         ([[0, 0, 1e9, 0, 5, 5]], "far outside its image"),
         ([[0, 0, float("nan"), 0, 5, 5]], "far outside its image"),
         ({"counts": [1]}, "cannot be read"),
+        (None, "cannot be read"),
+        ([[[0, 0], [9, 0], [9, 9], [0, 9], [0, 5], [0, 3]]], "cannot be read"),
+        ([["a", "b", "c", "d", "e", "f"]], "cannot be read"),
     ],
 )
-def test_a_broken_segmentation_names_its_image(segmentation: Any, message: str, coco_json) -> None:
-    json_file = coco_json([segmentation, CROWD])
-    (image,) = coco_set(json_file)
+def test_a_broken_segmentation_costs_one_mask_and_is_named(
+    segmentation: Any, message: str, coco_json
+) -> None:
+    errors: list[Exception] = []
+    json_file = coco_json([[POLYGON], segmentation, [POLYGON], CROWD])
+    (image,) = coco_set(json_file, on_bad=lambda _, key, error: errors.append(error))
 
-    with pytest.raises(ValueError, match=message) as error:
-        image.masks()
-    assert "a.jpg" in str(error.value)
+    assert len(image.masks()) == 2
+    (error,) = errors
+    assert isinstance(error, UnusableMask)
+    assert re.search(f"mask 1 of .*a.jpg.*{message}", str(error))
 
 
 def test_an_image_that_was_resized_after_annotation_is_named(coco_json) -> None:

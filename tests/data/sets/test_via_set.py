@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def via_json(folder: Path, shapes: list[dict[str, Any]], *, kind: str = "exporte
     return folder / "via.json"
 
 
-def masks(folder: Path, shapes: list[dict[str, Any]]) -> list[np.ndarray]:
-    (image,) = ViaSet("via", folder, via_json(folder, shapes))
+def masks(folder: Path, shapes: list[dict[str, Any]], **options: Any) -> list[np.ndarray]:
+    (image,) = ViaSet("via", folder, via_json(folder, shapes), **options)
     return [decode_rle(rle) for rle in image.masks()]
 
 
@@ -91,11 +92,14 @@ def test_points_and_lines_are_empty_masks(tmp_path: Path) -> None:
         (RECTANGLE | {"x": "left"}, "cannot be read"),
     ],
 )
-def test_a_broken_region_names_its_image(
+def test_a_broken_region_costs_itself_and_is_named(
     tmp_path: Path, shape: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"a region of .*a.jpg .*{message}"):
-        masks(tmp_path, [shape])
+    errors: list[Exception] = []
+    found = masks(tmp_path, [RECTANGLE, shape], on_bad=lambda *bad: errors.append(bad[2]))
+
+    assert len(found) == 1
+    assert re.search(f"mask 1 of .*a.jpg .*{message}", str(errors[0]))
 
 
 @pytest.mark.parametrize(
