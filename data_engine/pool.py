@@ -14,8 +14,8 @@ from data_engine.annotation.provenance import Stamp
 from data_engine.duplicates import SeenPictures
 from sam_train.data.images import encode_jpeg, image_size, is_plain_jpeg
 from sam_train.data.records import BadSample, Record, Rle, Sample, annotation_from_rle
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
-from sam_train.data.sets.labeled_image import safe_key
+from sam_train.data.sets.image_folder import safe_key
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.data.store.shards import read_shard, write_shard

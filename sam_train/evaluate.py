@@ -17,7 +17,7 @@ from sam_train.command_line import hydra_main
 from sam_train.config_types import check_lowest, check_types, check_values
 
 if TYPE_CHECKING:
-    from sam_train.data.sets.image_sets import ImageSet
+    from sam_train.data.sets.labeled_image import ImageSet
     from sam_train.evaluation.run import Task
 
 TASK_KEYS = ("sets", "settings", "max_masks", "max_masks_per_image", "max_images")

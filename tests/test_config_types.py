@@ -7,7 +7,7 @@ import pytest
 
 from sam_train.config_types import check_lowest, check_types, fits
 
-SCENES = {"_target_": "sam_train.data.sets.image_sets.SceneSet", "_partial_": True}
+SCENES = {"_target_": "sam_train.data.scenes.SceneSet", "_partial_": True}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_engine.run_folder import read_json, write_json
-from sam_train.data.sets.labeled_image import safe_key
+from sam_train.data.sets.image_folder import safe_key
 
 DAY_S = 86_400.0
 

@@ -1,6 +1,8 @@
 """Drawn scenes with exact masks: wholes, their parts and the regions behind them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -9,6 +11,9 @@ from sam_train.data.drawing import layouts
 from sam_train.data.drawing.camera import photograph
 from sam_train.data.drawing.canvas import Canvas
 from sam_train.data.drawing.textures import cloud, palette, stains
+from sam_train.data.records import Rle
+from sam_train.data.rle import encode_mask
+from sam_train.data.sets.labeled_image import LabeledImage
 
 MIN_AREA, MAX_AREA = 0.001, 0.6  # of the image
 SAME_IOU = 0.9  # a part this close to its whole is the whole
@@ -103,3 +108,27 @@ def visible_masks(canvas: Canvas) -> tuple[list[np.ndarray], list[str], list[int
         for label, depth in zip(largest, depths, strict=True)
     ]
     return [canvas.visible(label) for label in largest], levels, parents
+
+
+class SceneSet:
+    """Drawn scenes with exact masks. Scene i has the seed `seed + i`."""
+
+    def __init__(self, name: str, count: int, *, seed: int = 0, image_size: int = 256) -> None:
+        self.name = name
+        self._count = count
+        self._seed = seed
+        self._size = (image_size, image_size)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        for seed in range(self._seed, self._seed + self._count):
+            key = f"{seed:06d}"
+            yield LabeledImage(key, partial(self._image, seed), partial(self._masks, seed))
+
+    def _image(self, seed: int) -> UInt8[np.ndarray, "H W 3"]:
+        return draw_scene(seed, self._size).image
+
+    def _masks(self, seed: int) -> list[Rle]:
+        return [encode_mask(mask) for mask in draw_scene(seed, self._size).masks]

@@ -7,7 +7,7 @@ from typing import Any
 
 from sam_train.data.images import encode_jpeg
 from sam_train.data.rle import decode_rle
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.overlays import (
     Image,

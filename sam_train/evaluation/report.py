@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.data.store.durable import durable_file
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.page import machine, render_page, with_pictures

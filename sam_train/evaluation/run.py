@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.models.segmenter import Segmenter

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.evaluation.measures.intervals import mean_interval, summary_intervals
 from sam_train.evaluation.measures.summary import Row, summarise
 from sam_train.evaluation.models.sam import SamSegmenter

@@ -19,7 +19,7 @@ from data_engine.phases.object_detector import DetectorTraining
 from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.pool import Pool
 from data_engine.rounds import Round
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import save_model

@@ -17,7 +17,7 @@ from data_engine.phases.phase import Phase
 from data_engine.phases.shard_work import ShardJob, ShardWork, annotate_shard
 from data_engine.pool import to_sample
 from data_engine.run_folder import read_json
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.shards import read_shard, write_shard
 from sam_train.modeling.sam import Sam

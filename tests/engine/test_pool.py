@@ -10,7 +10,9 @@ from PIL import Image
 from data_engine.pool import DuplicateImage, Pool, ingest, single_set_pool
 from sam_train.data.images import UnreadableImage, encode_jpeg, read_image
 from sam_train.data.rle import decode_rle
-from sam_train.data.sets.image_sets import ImageFolder, MaskFolderSet, SceneSet
+from sam_train.data.scenes import SceneSet
+from sam_train.data.sets.image_folder import ImageFolder
+from sam_train.data.sets.mask_folder_set import MaskFolderSet
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import read_shard
 

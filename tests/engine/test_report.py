@@ -10,8 +10,7 @@ from data_engine.run_folder import write_json
 from sam_train.data.images import encode_jpeg
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.scenes import draw_scene
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet, draw_scene
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_annotations, write_shard

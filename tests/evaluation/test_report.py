@@ -7,7 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.evaluate import evaluate
 from sam_train.evaluation.models.baselines import ShapeSegmenter
 from sam_train.evaluation.pictures import RowPainter, click_examples
@@ -169,7 +169,7 @@ def test_one_protocol_alone_runs_on_all_sets(tmp_path):
 
 
 def test_a_set_that_is_not_there_stops_or_is_left_out(tmp_path):
-    gone = "{_target_: sam_train.data.sets.image_sets.ImageFolder, name: gone, path: /no/where}"
+    gone = "{_target_: sam_train.data.sets.image_folder.ImageFolder, name: gone, path: /no/where}"
     given = ("segmenter=shapes", f"output_dir={tmp_path}", f"+suite.sets.gone={gone}")
 
     with pytest.raises(FileNotFoundError, match="missing_sets=skip"):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sam_train.data.rle import encode_mask
-from sam_train.data.sets.image_sets import LabeledImage, SceneSet
+from sam_train.data.scenes import SceneSet
+from sam_train.data.sets.labeled_image import LabeledImage
 from sam_train.evaluation import run
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.models.baselines import ShapeSegmenter

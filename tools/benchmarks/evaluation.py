@@ -21,7 +21,7 @@ from segment_anything import SamPredictor as OfficialPredictor
 from torch import Tensor, nn
 
 from sam_train.data.rle import decode_rle, resize_rles
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.evaluation.models.sam import SamSegmenter
 from sam_train.evaluation.protocols.clicks import ClickProtocol
 from sam_train.evaluation.sets.sampling import EvaluatedImage, evaluated_images

@@ -3,14 +3,11 @@
 import argparse
 from typing import Any
 
-from sam_train.data.sets.image_sets import (
-    BsdsSet,
-    CocoSet,
-    ImageSet,
-    MaskFolderSet,
-    PanopticSet,
-    ViaSet,
-)
+from sam_train.data.sets.bsds_set import BsdsSet
+from sam_train.data.sets.coco_set import CocoSet, PanopticSet
+from sam_train.data.sets.labeled_image import ImageSet
+from sam_train.data.sets.mask_folder_set import MaskFolderSet
+from sam_train.data.sets.via_set import ViaSet
 from sam_train.data.store.bad_samples import OnBad
 
 FORMATS = {

@@ -15,7 +15,7 @@ import numpy as np
 from data_engine.pool import to_sample
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.records import Sample
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.data.store.shards import write_shard

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sam_train.data.records import BadSample
-from sam_train.data.sets.labeled_image import report_left_out, require_file
+from sam_train.data.sets.image_folder import require_file
+from sam_train.data.sets.known_masks import report_left_out
 from sam_train.data.store.bad_samples import OnBad
 
 

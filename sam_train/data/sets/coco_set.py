@@ -14,17 +14,15 @@ from sam_train.data.images import image_size, read_image
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_json import CocoJson, read_coco
-from sam_train.data.sets.labeled_image import (
-    ImageList,
+from sam_train.data.sets.image_folder import file_keys, image_of_file, require_folder
+from sam_train.data.sets.known_masks import (
     UnusableMask,
     checked_masks,
-    file_keys,
-    image_of_file,
     readable_masks,
     report_orphans,
     report_unmasked,
-    require_folder,
 )
+from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 
 MIN_POLYGON = 6  # coordinates; pycocotools would take four for a box

@@ -13,16 +13,9 @@ from jaxtyping import Bool, Integer
 from sam_train.data.images import image_size, open_image
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask, resize_rle, rle_area
-from sam_train.data.sets.labeled_image import (
-    ImageList,
-    checked_masks,
-    file_keys,
-    find_images,
-    image_of_file,
-    report_orphans,
-    report_unmasked,
-    safe_key,
-)
+from sam_train.data.sets.image_folder import file_keys, find_images, image_of_file, safe_key
+from sam_train.data.sets.known_masks import checked_masks, report_orphans, report_unmasked
+from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 
 UNDECIDED = 128  # grey of the band around the object that GrabCut's masks leave open

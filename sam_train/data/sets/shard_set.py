@@ -8,13 +8,9 @@ from jaxtyping import UInt8
 
 from sam_train.data.images import check_recorded_size, read_image
 from sam_train.data.records import InvalidRecord, Rle
-from sam_train.data.sets.labeled_image import (
-    ImageList,
-    LabeledImage,
-    UnusableMask,
-    checked_masks,
-    safe_key,
-)
+from sam_train.data.sets.image_folder import safe_key
+from sam_train.data.sets.known_masks import UnusableMask, checked_masks
+from sam_train.data.sets.labeled_image import ImageList, LabeledImage
 from sam_train.data.store.locations import Location, location
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import IndexedShard

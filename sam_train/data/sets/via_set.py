@@ -18,14 +18,9 @@ from sam_train.data.images import image_size
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_set import coco_rle
-from sam_train.data.sets.labeled_image import (
-    ImageList,
-    file_keys,
-    image_of_file,
-    readable_masks,
-    require_file,
-    require_folder,
-)
+from sam_train.data.sets.image_folder import file_keys, image_of_file, require_file, require_folder
+from sam_train.data.sets.known_masks import readable_masks
+from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 
 Shape = dict[str, Any]  # a region's `shape_attributes`

@@ -9,14 +9,10 @@ from jaxtyping import Bool
 from scipy.io import loadmat
 
 from sam_train.data.images import read_image
-from sam_train.data.sets.image_sets import bsds_masks
-from sam_train.data.sets.labeled_image import (
-    ImageList,
-    UnusableMask,
-    file_keys,
-    find_images,
-    require_folder,
-)
+from sam_train.data.sets.bsds_set import bsds_masks
+from sam_train.data.sets.image_folder import file_keys, find_images, require_folder
+from sam_train.data.sets.known_masks import UnusableMask
+from sam_train.data.sets.labeled_image import ImageList
 from sam_train.evaluation.sets.annotated_image import AnnotatedImage
 
 

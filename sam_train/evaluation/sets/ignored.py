@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
-from sam_train.data.sets.labeled_image import file_keys, find_images
+from sam_train.data.sets.image_folder import file_keys, find_images
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.sets.mask_folder_set import read_labels
 from sam_train.evaluation.sets.annotated_image import AnnotatedImage
 

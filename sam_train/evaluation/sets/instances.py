@@ -13,7 +13,9 @@ from sam_train.data.images import image_size, read_image
 from sam_train.data.records import Rle
 from sam_train.data.sets.coco_json import read_coco
 from sam_train.data.sets.coco_set import coco_files, coco_rle
-from sam_train.data.sets.labeled_image import ImageList, UnusableMask, require_file
+from sam_train.data.sets.image_folder import require_file
+from sam_train.data.sets.known_masks import UnusableMask
+from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 from sam_train.evaluation.sets.annotated_image import AnnotatedImage, Detection, Instance
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from sam_train.data.records import Prompt
 from sam_train.data.rle import rle_area
-from sam_train.data.sets.image_sets import LabeledImage
+from sam_train.data.sets.labeled_image import LabeledImage
 from sam_train.data.sets.shard_set import shard_image
 from sam_train.data.store.locations import location
 from sam_train.data.store.manifest import Dataset

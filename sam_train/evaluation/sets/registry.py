@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from jaxtyping import Bool, UInt8
 
 from sam_train.data.records import Rle
 from sam_train.data.rle import decode_rle, encode_mask
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
-from sam_train.data.sets.labeled_image import EmptyMask, UnusableMask
+from sam_train.data.sets.known_masks import EmptyMask, UnusableMask
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.store.bad_samples import OnBad
 
 

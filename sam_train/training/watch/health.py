@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.watch.validation import at_rest, images_of_rank

@@ -11,7 +11,7 @@ from jaxtyping import Bool, UInt8
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from sam_train.data.sets.image_sets import ImageSet, LabeledImage
+from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.transforms import view_grid, view_image, view_masks, whole_view
 from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.prompts import FOREGROUND, Prompts, box_prompts, point_prompts

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sam_train.data.rle import decode_rle
-from sam_train.data.sets.image_sets import ImageSet
+from sam_train.data.sets.labeled_image import ImageSet
 
 HEIGHT, WIDTH = 20, 30
 

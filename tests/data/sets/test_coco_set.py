@@ -10,8 +10,8 @@ from PIL import Image
 
 from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_json import UnknownCategory
-from sam_train.data.sets.image_sets import CocoSet, PanopticSet
-from sam_train.data.sets.labeled_image import EmptyMask, OrphanMask, UnusableMask
+from sam_train.data.sets.coco_set import CocoSet, PanopticSet
+from sam_train.data.sets.known_masks import EmptyMask, OrphanMask, UnusableMask
 
 HEIGHT, WIDTH = 20, 30
 

@@ -6,13 +6,11 @@ from scipy.io import savemat
 
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.sets.image_sets import (
-    BsdsSet,
-    ImageFolder,
-    SceneSet,
-    ShardSet,
-)
-from sam_train.data.sets.labeled_image import OrphanMask
+from sam_train.data.scenes import SceneSet
+from sam_train.data.sets.bsds_set import BsdsSet
+from sam_train.data.sets.image_folder import ImageFolder
+from sam_train.data.sets.known_masks import OrphanMask
+from sam_train.data.sets.shard_set import ShardSet
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import IndexedShard, write_annotations, write_shard
 

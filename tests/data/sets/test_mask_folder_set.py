@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from sam_train.data.rle import decode_rle
-from sam_train.data.sets.image_sets import ImageSet, MaskFolderSet
+from sam_train.data.sets.labeled_image import ImageSet
+from sam_train.data.sets.mask_folder_set import MaskFolderSet
 
 HEIGHT, WIDTH = 20, 30
 

@@ -19,7 +19,7 @@ from data_engine.phase_run import PhaseRun
 from data_engine.phases.claim import is_held, read_attempts
 from data_engine.pool import Pool
 from data_engine.single_phase import annotate_pool
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset
 from sam_train.modeling.sam import Sam

@@ -20,7 +20,7 @@ from data_engine.service.embeddings import Embeddings
 from data_engine.service.tokens import Tokens
 from data_engine.service.workbench import Workbench
 from sam_train.data.records import Sample
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.data.store.manifest import Dataset
 from sam_train.modeling.sam import Sam
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from data_engine.pool import Pool
 from sam_train.data.rle import decode_rle
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 
 pytestmark = pytest.mark.browser
 

@@ -18,7 +18,7 @@ from segment_anything.modeling import (
 from segment_anything.utils.onnx import SamOnnxModel
 from torch import nn
 
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.evaluation.models.baselines import ShapeSegmenter, SlicSegmenter
 from sam_train.evaluation.models.onnx import OnnxSegmenter, onnx_segmenter
 from sam_train.evaluation.models.sam import OfficialSegmenter, SamSegmenter

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.evaluation.models.sam import SamSegmenter
 from sam_train.evaluation.protocols import rounds
 from sam_train.evaluation.protocols.clicks import ClickProtocol

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from sam_train.data.sets.image_sets import MaskFolderSet
-from sam_train.data.sets.labeled_image import UnusableMask
+from sam_train.data.sets.known_masks import UnusableMask
+from sam_train.data.sets.mask_folder_set import MaskFolderSet
 from sam_train.evaluation.sets.boundaries import BoundarySet
 from sam_train.evaluation.sets.ignored import IgnoringSet
 from sam_train.evaluation.sets.instances import InstanceSet

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam_train.data.rle import encode_mask
-from sam_train.data.sets.image_sets import LabeledImage
+from sam_train.data.sets.labeled_image import LabeledImage
 from sam_train.evaluation.sets.sampling import evaluated_images
 
 MASK = encode_mask(np.ones((16, 16), bool))

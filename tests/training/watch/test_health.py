@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from lightning import Trainer
 
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.training.sam_module import SamModule
 from sam_train.training.watch.health import AutomaticMasks, EmptyPredictionWarning

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sam_train.data.sets.image_sets import SceneSet
+from sam_train.data.scenes import SceneSet
 from sam_train.training.watch.validation import ClickValidation, images_of_rank
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints

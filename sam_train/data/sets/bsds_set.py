@@ -1,60 +1,25 @@
-"""Sets of images with or without known masks; other modules import every set from here."""
+"""BSDS500: photographs that several people cut into regions."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from scipy.io import loadmat
 
 from sam_train.data.images import image_size
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.scenes import draw_scene
-from sam_train.data.sets.coco_set import CocoSet, PanopticSet
-from sam_train.data.sets.labeled_image import (
-    ImageList,
-    ImageSet,
-    LabeledImage,
+from sam_train.data.sets.image_folder import file_keys, find_images, image_of_file, require_folder
+from sam_train.data.sets.known_masks import (
     UnusableMask,
     checked_masks,
-    file_keys,
-    find_images,
-    image_of_file,
     report_orphans,
     report_unmasked,
-    require_folder,
 )
-from sam_train.data.sets.mask_folder_set import MaskFolderSet
-from sam_train.data.sets.shard_set import ShardSet
-from sam_train.data.sets.via_set import ViaSet
+from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
-
-__all__ = [
-    "BsdsSet",
-    "CocoSet",
-    "ImageFolder",
-    "ImageSet",
-    "LabeledImage",
-    "MaskFolderSet",
-    "PanopticSet",
-    "SceneSet",
-    "ShardSet",
-    "ViaSet",
-]
-
-
-class ImageFolder(ImageList):
-    """All images below a folder, without masks."""
-
-    def __init__(
-        self, name: str, path: str | os.PathLike[str], *, skip: Collection[str] = ()
-    ) -> None:
-        files = find_images(path, option="path", name=name)
-        keys = file_keys(files, Path(path).expanduser())
-        super().__init__(name, map(image_of_file, keys, keys.values()), skip=skip)
 
 
 class BsdsSet(ImageList):
@@ -101,27 +66,3 @@ def bsds_masks(image: Path, ground_truth: Path) -> list[Rle]:
         raise UnusableMask(f"{ground_truth} is no BSDS500 ground truth: {error}") from error
     masks = (encode_mask(finest == region) for region in np.unique(finest) if region > 0)
     return checked_masks(masks, image_size(image), source=ground_truth)
-
-
-class SceneSet:
-    """Drawn scenes with exact masks. Scene i has the seed `seed + i`."""
-
-    def __init__(self, name: str, count: int, *, seed: int = 0, image_size: int = 256) -> None:
-        self.name = name
-        self._count = count
-        self._seed = seed
-        self._size = (image_size, image_size)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[LabeledImage]:
-        for seed in range(self._seed, self._seed + self._count):
-            key = f"{seed:06d}"
-            yield LabeledImage(key, partial(self._image, seed), partial(self._masks, seed))
-
-    def _image(self, seed: int) -> UInt8[np.ndarray, "H W 3"]:
-        return draw_scene(seed, self._size).image
-
-    def _masks(self, seed: int) -> list[Rle]:
-        return [encode_mask(mask) for mask in draw_scene(seed, self._size).masks]
