@@ -75,7 +75,8 @@ def draw_prompts(
     Three maps for foreground clicks and three for background ones: Gaussians of three widths
     (1 at a click, 0 far from all). Then the box, from 1 in its centre over 0 on its edge to -1,
     and 0 without a box: as the ellipse in it, as its rectangle, and whether there is one. Last,
-    what lies outside the box: 0 up to its edge, 1 from a cell beyond it.
+    what lies outside the box: 1/2 on its edge, so that masks enlarged between the cells end
+    there, 0 and 1 from half a cell away.
     """
     coords = coords.float()
     centres = (torch.arange(side, device=coords.device) + 0.5) / side
@@ -102,7 +103,7 @@ def _draw_boxes(
     x, y = _along_axes((distance / radius[..., None]).square())
     ellipse, rectangle = ((1 - far).clamp(-1, 1) for far in (x + y, torch.maximum(x, y)))
     beyond = _along_axes((distance - radius[..., None]) * len(centres))  # in cells
-    outside = torch.maximum(*beyond).clamp(0, 1)
+    outside = (torch.maximum(*beyond) + 0.5).clamp(0, 1)
     return [map * has_box for map in (ellipse, rectangle, torch.ones_like(ellipse), outside)]
 
 

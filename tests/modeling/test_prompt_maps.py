@@ -48,10 +48,10 @@ def test_a_box_is_positive_inside_as_ellipse_and_as_rectangle() -> None:
     assert presence.all()
 
 
-def test_outside_a_box_is_its_own_map_that_rises_within_a_cell_of_the_edge() -> None:
+def test_outside_a_box_is_its_own_map_that_rises_around_its_edge() -> None:
     coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12.25 / SIDE, 24 / SIDE]]])
     outside = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, OUTSIDE_BOX]
-    row = [0.5] + [0.0] * 8 + [0.25] + [1.0] * 3  # from x = 3.5 cells on
+    row = [1.0] + [0.0] * 8 + [0.75] + [1.0] * 3  # from x = 3.5 cells on
     torch.testing.assert_close(outside[16, 3:16], torch.tensor(row))
     assert (outside[:7] == 1).all() and (outside[25:] == 1).all()
 
