@@ -4,12 +4,12 @@ python -m tools.dataset create DATASET /mnt/SA-1B      # links the tars, nothing
 python -m sam_train.train dataset=DATASET
 """
 
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from sam_train.command_line import one_sentence_errors
+from tools.workers import WORKERS
 
 
 def main() -> None:
@@ -127,11 +127,6 @@ def quarantine(options: Namespace) -> str:
 
 _PATH: dict[str, Any] = {"type": Path}
 _PHASES = ("known", "assisted_manual", "semi_automatic", "fully_automatic")
-_WORKERS: dict[str, Any] = {
-    "type": int,
-    "default": len(os.sched_getaffinity(0)),
-    "help": "processes; all cores unless given",
-}
 
 # The function, what it does, and its arguments.
 COMMANDS: dict[str, tuple[Any, str, dict[str, dict[str, Any]]]] = {
@@ -142,8 +137,12 @@ COMMANDS: dict[str, tuple[Any, str, dict[str, dict[str, Any]]]] = {
             "dataset": _PATH,
             "tars": _PATH | {"nargs": "+", "help": "tars, or folders of tars"},
             "--source": {"default": "sa1b", "help": "where the images are from"},
-            "--phase": {"default": "fully_automatic", "choices": _PHASES},
-            "--workers": _WORKERS,
+            "--phase": {
+                "default": "fully_automatic",
+                "choices": _PHASES,
+                "help": "by which a mixture weights the shards; masks have their own",
+            },
+            "--workers": WORKERS,
         },
     ),
     "list": (list_versions, "list the versions and their tags", {"dataset": {}}),
@@ -153,18 +152,18 @@ COMMANDS: dict[str, tuple[Any, str, dict[str, dict[str, Any]]]] = {
         {
             "version": {},
             "--hashes": {"action": "store_true", "help": "read every byte, too"},
-            "--workers": _WORKERS,
+            "--workers": WORKERS,
         },
     ),
     "index": (
         index,
         "build the indexes of tars that have none",
-        {"version": {}, "--workers": _WORKERS},
+        {"version": {}, "--workers": WORKERS},
     ),
     "diff": (
         diff,
         "count masks added, replaced and removed, by phase and by shard",
-        {"old": {}, "new": {}, "--workers": _WORKERS},
+        {"old": {}, "new": {}, "--workers": WORKERS},
     ),
     "pin": (
         pin,
@@ -178,7 +177,7 @@ COMMANDS: dict[str, tuple[Any, str, dict[str, dict[str, Any]]]] = {
     "compact": (
         compact,
         "write a version as self-contained SA-1B tars into a new dataset",
-        {"version": {}, "output": _PATH, "--workers": _WORKERS},
+        {"version": {}, "output": _PATH, "--workers": WORKERS},
     ),
     "merge": (
         merge,
@@ -188,13 +187,13 @@ COMMANDS: dict[str, tuple[Any, str, dict[str, dict[str, Any]]]] = {
             "second": {},
             "output": _PATH,
             "--prefer": {"choices": ("first", "second"), "help": "whose masks, where they differ"},
-            "--workers": _WORKERS,
+            "--workers": WORKERS,
         },
     ),
     "quarantine": (
         quarantine,
         "make a version without the images that a bad_samples.jsonl lists",
-        {"version": {}, "bad_samples": _PATH, "--workers": _WORKERS},
+        {"version": {}, "bad_samples": _PATH, "--workers": WORKERS},
     ),
 }
 

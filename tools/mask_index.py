@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sam_train.command_line import one_sentence_errors
 from sam_train.data.store.locations import Location, location
+from tools.workers import WORKERS
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def version_parser(name: str, *, description: str, out: str) -> argparse.Argumen
     parser.add_argument("dataset", type=location, help="folder or URL with manifests/")
     parser.add_argument("--version", default="latest", help="number or tag (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help=out)
-    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument("--workers", **WORKERS)
     return parser
 
 

@@ -98,6 +98,23 @@ def test_tars_that_come_later_make_another_version_and_no_others_do(tmp_path, pu
     assert new.parent == 2 and new.shards[:2] == Dataset(root).read(2).shards
 
 
+@pytest.mark.parametrize("other", [("--phase", "known"), ("--source", "mine")])
+def test_tars_of_a_dataset_are_not_called_otherwise_later(published, root, run, other):
+    write(published / "sa_000002.tar", first=6)
+    with pytest.raises(SystemExit, match=r"_00000[01].tar is in the dataset with source sa1b and"):
+        run("create", root, published, *other)
+    assert Dataset(root).versions() == [1, 2]
+    assert "@3" in run("create", root, published / "sa_000002.tar", *other)
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "many"])
+def test_less_than_one_worker_is_refused(monkeypatch, capsys, workers):
+    monkeypatch.setattr(sys, "argv", ["dataset", "verify", "ds", f"--workers={workers}"])
+    with pytest.raises(SystemExit):
+        main()
+    assert f"--workers: {workers} processes do no work: give" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [

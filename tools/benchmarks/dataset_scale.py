@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sam_train.command_line import one_sentence_errors
+from tools.workers import WORKERS
 
 IMAGES_PER_SHARD = 1000
 MASKS_PER_IMAGE = 100
@@ -32,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="a new folder for the dataset")
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", **WORKERS | {"default": 1})
     options = parser.parse_args()
     with one_sentence_errors("dataset_scale"):
         if options.folder.exists():

@@ -1,8 +1,9 @@
 """The command line of `python -m tools.convert`: one subcommand for each format."""
 
 import argparse
-import os
 from pathlib import Path
+
+from tools.workers import WORKERS
 
 LAYOUTS = ("prefix", "folder", "binary", "components", "label_image")
 
@@ -99,12 +100,7 @@ def _converter(
     parser.add_argument(
         "--images-per-shard", type=int, default=1000, help="length of a tar (%(default)s)"
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=os.cpu_count() or 1,
-        help="processes, each on a shard (%(default)s)",
-    )
+    parser.add_argument("--workers", **WORKERS)
     return parser
 
 

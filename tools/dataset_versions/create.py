@@ -16,15 +16,18 @@ def create(
 ) -> Manifest:
     """Links tars (files, or folders of them) into a dataset and commits the next version.
 
-    Shards of the latest version stay as they are, so that tars may arrive over days. Samples
+    Shards of the latest version stay as they are, so that tars may arrive over days; to call
+    one by another source or phase is a ValueError. Samples
     that cannot be used are listed in `root/bad_samples.jsonl`. A tar that was indexed before an
     interruption is not read again.
     """
     dataset = Dataset(root)
     old = dataset.read() if dataset.versions() else None
     shards = old.shards if old is not None else ()
-    known = {root / entry.images for entry in shards}
-    links = [link for link in link_tars(root / "images", find_tars(inputs)) if link not in known]
+    known = {root / entry.images: entry for entry in shards}
+    found = link_tars(root / "images", find_tars(inputs))
+    links = [link for link in found if link not in known]
+    _require_same([known[link] for link in found if link in known], source=source, phase=phase)
     if old is not None and not links:
         return old
 
@@ -34,6 +37,17 @@ def create(
     _require_images(links, entries, damages)
     parent = old.version if old is not None else None
     return dataset.commit([*shards, *entries], parent=parent, phase=phase, round=0)
+
+
+def _require_same(shards: Sequence[ShardEntry], *, source: str, phase: str) -> None:
+    """What a shard was called stays; the engine may have given it a later phase by a layer."""
+    for entry in shards:
+        was = (entry.source, phase if entry.annotations else entry.phase)
+        if was != (source, phase):
+            raise ValueError(
+                f"{entry.images} is in the dataset with source {was[0]} and phase {was[1]}, not "
+                f"{source} and {phase}: give those, or make another dataset of it."
+            )
 
 
 def _index(tar: Path, on_bad: OnBad) -> str:

@@ -75,7 +75,8 @@ def mask_changes(
     gone = old.keys() - new.keys()
     replaced: set[Any] = set()
     for id, mask in new.items():
-        parent = (mask.get("provenance") or {}).get("parent_id")
+        provenance: Any = mask.get("provenance")
+        parent = provenance and provenance.get("parent_id")
         if id in old:
             if mask != old[id]:
                 yield mask_phase(mask), "replaced"
