@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from data_engine.executors.local import LocalExecutor
-from data_engine.run_folder import locked
 from sam_train.data.sets.image_folder import safe_key
 from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
+from sam_train.run_folder import locked
 from tools.conversion.shard_plan import CountedBadSamples, ShardPlan, carry_out, shard_plans
 
 
