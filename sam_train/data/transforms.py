@@ -88,7 +88,7 @@ def decode_image(image_bytes: bytes, *, dct_scale: int = 1) -> UInt8[Tensor, "3 
     return torch.from_numpy(image).permute(2, 0, 1)
 
 
-def dct_scale(view: View, size: tuple[int, int]) -> int:
+def fitting_dct_scale(view: View, size: tuple[int, int]) -> int:
     """The scale of `decode_image` that leaves a view of the image as many pixels as it shows.
 
     It is 1 unless the view is of the whole image (`size` is H, W) at half its size or less.

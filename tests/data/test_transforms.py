@@ -11,7 +11,7 @@ from sam_train.data.rle import encode_mask, resize_rle
 from sam_train.data.transforms import (
     View,
     boxes_on_grid,
-    dct_scale,
+    fitting_dct_scale,
     decode_image,
     jittered_view,
     longest_side_size,
@@ -166,12 +166,12 @@ def test_a_jpeg_is_decoded_to_fewer_pixels_in_its_blocks():
     [((1500, 2250), 1024, 2), ((1500, 2250), 256, 8), ((480, 640), 512, 1), ((512, 640), 320, 2)],
 )
 def test_blocks_are_decoded_to_no_fewer_pixels_than_are_shown(size, image_size, scale):
-    assert dct_scale(whole_view(size, image_size), size) == scale
+    assert fitting_dct_scale(whole_view(size, image_size), size) == scale
 
 
 def test_only_a_view_of_the_whole_image_is_decoded_at_a_scale():
-    assert dct_scale(View(0, 0, 100, 100, (10, 10)), (100, 101)) == 1
-    assert dct_scale(View(1, 0, 100, 100, (10, 10)), (101, 100)) == 1
+    assert fitting_dct_scale(View(0, 0, 100, 100, (10, 10)), (100, 101)) == 1
+    assert fitting_dct_scale(View(1, 0, 100, 100, (10, 10)), (101, 100)) == 1
 
 
 def test_a_view_of_a_scaled_decode_shows_the_same():
@@ -180,7 +180,7 @@ def test_a_view_of_a_scaled_decode_shows_the_same():
     view = whole_view((240, 320), 64)
     full, scaled = (
         view_image(decode_image(jpeg, dct_scale=scale), view, 64).numpy().astype(int)
-        for scale in (1, dct_scale(view, (240, 320)))
+        for scale in (1, fitting_dct_scale(view, (240, 320)))
     )
     assert np.abs(full - scaled).max() <= 3
 

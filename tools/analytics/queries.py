@@ -47,8 +47,7 @@ QUERIES = {
     "overview": f"SELECT {AVERAGES} FROM masks",
     "phases": f"""SELECT phase, round, annotator, {AVERAGES} FROM masks
         GROUP BY phase, round, annotator ORDER BY round NULLS FIRST, phase, annotator""",
-    "sources": """SELECT source, sum(CASE WHEN place = 0 THEN 1 ELSE 0 END) AS images_with_masks,
-        count(*) AS masks FROM masks GROUP BY source ORDER BY source""",
+    "sources": "SELECT source, count(*) AS masks FROM masks GROUP BY source ORDER BY source",
     "masks_per_image": """SELECT masks_in_image AS masks, count(*) AS images
         FROM masks WHERE place = 0 GROUP BY masks_in_image""",
     "centres": f"""SELECT least(floor(centre_y * {CENTRE_CELLS}), {CENTRE_CELLS - 1}) AS y,

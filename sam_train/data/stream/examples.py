@@ -16,7 +16,7 @@ from sam_train.data.stream.filters import MaskFilter
 from sam_train.data.transforms import (
     View,
     boxes_on_grid,
-    dct_scale,
+    fitting_dct_scale,
     decode_image,
     jittered_view,
     view_grid,
@@ -57,7 +57,7 @@ class ExampleMaker:
         view = self._choose_view(size, rng)
         gt_masks, ids = self._choose_masks(sample.record, view, rng)
         check_recorded_size(image_size(sample.image_bytes), info)
-        scale = dct_scale(view, size) if self.reduced_decode else 1
+        scale = fitting_dct_scale(view, size) if self.reduced_decode else 1
         image = view_image(decode_image(sample.image_bytes, dct_scale=scale), view, self.image_size)
         if self.color_jitter:
             shown = image[:, : view.input_size[0], : view.input_size[1]]  # padding stays black
