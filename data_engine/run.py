@@ -78,6 +78,9 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         rounds = [Round(**turn) for turn in cfg.rounds]
     except TypeError as error:
         raise ValueError(f"rounds: {error}; they take phase, images, max_steps, revisit") from error
+    evaluate = instantiate(cfg.evaluate, _convert_="all")
+    if not any(map(len, evaluate.keywords["image_sets"].values())):
+        raise ValueError("suite.sets hold no image, so no round could be evaluated: add a set")
     engine = Engine(
         run_dir=Path(cfg.output_dir),
         rounds=rounds,
@@ -88,7 +91,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         build_model=lambda: instantiate(cfg.model),
         # Built anew for every round: callbacks and loggers remember their first run.
         train=lambda sam, **run: instantiate(cfg.fit, _convert_="all")(sam, **run),
-        evaluate=instantiate(cfg.evaluate, _convert_="all"),
+        evaluate=evaluate,
         executor=instantiate(cfg.executor),
         config_sha256=config_sha256,
         images_per_shard=cfg.images_per_shard,

@@ -71,11 +71,9 @@ def one_sentence_errors(program: str) -> Iterator[None]:
 
 def _sentence(error: Exception) -> str:
     """The first line of an error; the system's own errors get a remedy."""
-    if isinstance(error, OSError) and error.filename is not None:
-        remedy = _REMEDIES.get(error.errno or 0, "")
-        return f"{error.filename2 or error.filename}: {error.strerror}" + (
-            f": {remedy}" if remedy else ""
-        )
+    if isinstance(error, OSError) and error.strerror is not None:
+        named = error.filename2 or error.filename
+        return ": ".join(filter(None, (named, error.strerror, _REMEDIES.get(error.errno or 0))))
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -81,7 +81,8 @@ def claim(output_dir: Path, values: Mapping[str, Any]) -> None:
     if path.exists() and (finished or sealed(checkpoint_folder(output_dir))):
         keys = values.keys() - FREE_KEYS if finished else ORIGIN_KEYS
         before: Any = OmegaConf.to_container(OmegaConf.load(path))
-        changed = first_difference(*({key: of.get(key) for key in keys} for of in (before, values)))
+        then, now = ({key: config.get(key) for key in keys} for config in (before, values))
+        changed = first_difference(then, now)
         if changed is not None:
             key, old, new = changed
             raise ValueError(
