@@ -11,8 +11,8 @@ from sam_train.data.rle import encode_mask, resize_rle
 from sam_train.data.transforms import (
     View,
     boxes_on_grid,
-    fitting_dct_scale,
     decode_image,
+    fitting_dct_scale,
     jittered_view,
     longest_side_size,
     view_grid,

@@ -16,8 +16,8 @@ from sam_train.data.stream.filters import MaskFilter
 from sam_train.data.transforms import (
     View,
     boxes_on_grid,
-    fitting_dct_scale,
     decode_image,
+    fitting_dct_scale,
     jittered_view,
     view_grid,
     view_image,
