@@ -33,7 +33,7 @@ def main() -> None:
         description="Evaluates a model and the floors on one suite, and prints them as a table. "
         "What was evaluated before is not evaluated again.",
     )
-    parser.add_argument("checkpoint", help=".safetensors, or an official .pth with model=NAME")
+    parser.add_argument("checkpoint", help=".safetensors, or an official .pth with model_type=NAME")
     parser.add_argument("overrides", nargs="*", help="of sam_train.evaluate: suite=local, ...")
     parser.add_argument("--floors", default=FLOORS, help="segmenters (%(default)s)")
     parser.add_argument(
