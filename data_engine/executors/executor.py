@@ -12,8 +12,8 @@ class Executor(Protocol):
     """Runs work on items in several processes, here or elsewhere.
 
     An item whose worker dies or fails is done again, so the work must bear that: on an item that
-    is finished it only returns the result. An error that the user can mend (ValueError, OSError)
-    ends the run.
+    is finished it only returns the result. An error that would come again (`FINAL`: the user can
+    mend it, or the code is wrong) ends the run.
     """
 
     def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

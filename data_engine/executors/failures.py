@@ -6,10 +6,11 @@ logger = logging.getLogger(__name__)
 
 MAX_IN_A_ROW = 10
 
-
-def is_the_users(error: Exception) -> bool:
-    """Whether doing it again helps nothing: the error's sentence says what the user can do."""
-    return isinstance(error, ValueError | OSError)
+# Doing it again helps nothing: the user can mend it (its sentence says how), or the code is wrong.
+FINAL = (
+    *(ValueError, OSError),
+    *(TypeError, AttributeError, NameError, ImportError, AssertionError, NotImplementedError),
+)
 
 
 class WorkerKilled(Exception):
@@ -25,7 +26,7 @@ class Failures:
     def add(self, error: Exception) -> None:
         """Raises the error, unless doing the work again may help."""
         self._in_a_row += 1
-        if is_the_users(error):
+        if isinstance(error, FINAL):
             raise error
         if self._in_a_row >= MAX_IN_A_ROW:
             if isinstance(error, WorkerKilled):

@@ -5,8 +5,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from data_engine.executors.failures import MAX_IN_A_ROW, is_the_users
-from data_engine.executors.local import one_thread
+from data_engine.executors.failures import FINAL, MAX_IN_A_ROW
+from data_engine.executors.worker_process import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class RayExecutor:
         self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
 
     def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yields the results as they come. An error that the user can mend ends the run."""
+        """Yields the results as they come. An error that would come again ends the run."""
         ray = _ray()
         try:
             ray.init(address=self.address or "local", log_to_driver=False, logging_level="ERROR")
@@ -88,11 +88,11 @@ class RayWorker:
         self._work = work
 
     def run(self, item: Any) -> tuple[Any, Exception | None]:
-        """The result, or the error that the user can mend. Any other ends the process."""
+        """The result, or the error that would come again. Any other ends the process."""
         try:
             return self._work(item), None
         except Exception as error:
-            if is_the_users(error):
+            if isinstance(error, FINAL):
                 return None, error
             logger.exception(f"{item} is done again")
             os._exit(1)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from data_engine.executors.failures import Failures, WorkerKilled, is_the_users
-from data_engine.executors.local import one_thread
+from data_engine.executors.failures import FINAL, Failures, WorkerKilled
+from data_engine.executors.worker_process import one_thread
 from sam_train.data.store.durable import durable_file
 
 Item = TypeVar("Item")
@@ -54,7 +54,7 @@ class SlurmExecutor:
         }
 
     def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yields the results as they come. An error that the user can mend ends the run."""
+        """Yields the results as they come. An error that would come again ends the run."""
         executor = self._executor()
         task = SlurmTask(self._saved(work))
         count = min(len(items), self.workers * TASKS_PER_WORKER, MAX_ARRAY)
@@ -113,7 +113,7 @@ class SlurmTask:
         self._work = work
 
     def __call__(self, items: Sequence[Any]) -> tuple[list[Any], Exception | None]:
-        """The results, or the error that the user can mend. Any other ends the task."""
+        """The results, or the error that would come again. Any other ends the task."""
         import cloudpickle
 
         one_thread()
@@ -122,7 +122,7 @@ class SlurmTask:
         try:
             return [work(item) for item in items], None
         except Exception as error:
-            if is_the_users(error):
+            if isinstance(error, FINAL):
                 return [], error
             raise
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MAX_FAILURES = 3  # of workers on one image, before the image is passed over
+from data_engine.executors.failures import FINAL
+
 STOPPED = "stopped"  # in order: the next attempt may end otherwise
 
 
@@ -36,19 +37,12 @@ class Claim:
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
-        self._failures: dict[str, list[str]] = {}
-        for attempt in read_attempts(path):
-            if attempt.image is not None and attempt.ended != STOPPED:
-                reason = attempt.ended or "it was killed"
-                self._failures.setdefault(attempt.image, []).append(reason)
+        self._suspects = {a.image for a in read_attempts(path) if a.ended != STOPPED}
 
-    def begin(self, image: str, *, masks: int) -> str | None:
-        """Notes that an image is begun; returns why not to, if it keeps ending its workers."""
-        failures = self._failures.get(image, [])
-        if len(failures) >= MAX_FAILURES:
-            return f"{len(failures)} workers failed on it, the last because {failures[-1]}"
+    def begin(self, image: str, *, masks: int) -> bool:
+        """Notes that an image is begun; returns whether a worker was killed or failed at it."""
         self.write({"image": image, "masks": masks})
-        return None
+        return image in self._suspects
 
     def write(self, line: dict[str, Any]) -> None:
         # A line break comes first: whoever wrote before may have died within its line.
@@ -79,8 +73,8 @@ def claimed(path: Path) -> Iterator[Claim]:
 
 
 def ending(error: BaseException) -> str:
-    """Why an attempt ended; what the user can mend is not the image's fault."""
-    if isinstance(error, ValueError | OSError) or not isinstance(error, Exception):
+    """Why an attempt ended; what ends the whole run is not the image's fault."""
+    if isinstance(error, FINAL) or not isinstance(error, Exception):
         return STOPPED
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 

@@ -1,7 +1,7 @@
 """Fully automatic: a grid of points on the image and its crops, without an annotator."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from data_engine.annotation.annotators import Annotator
@@ -24,11 +24,11 @@ class FullyAutomatic(Phase):
 
     predictor: TaskPredictor
     stamp: Stamp
-    annotator: Annotator
+    annotator: InitVar[Annotator]  # not kept: it holds the pool, and the phase goes to the workers
     generator: Callable[[Sam], SamAutomaticMaskGenerator]
     duplicate_iou: float = 0.7
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, annotator: Annotator) -> None:
         self.generator(self.predictor.model)  # settings that cannot work are told at once
 
     def annotate(self, task: Task) -> Annotated:

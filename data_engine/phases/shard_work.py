@@ -4,12 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from data_engine.annotation.task import Task
-from data_engine.phases.claim import Claim, claimed, worker_name
+from data_engine.annotation.task import Annotated, Task
+from data_engine.executors.failures import FINAL
+from data_engine.executors.worker_process import do_alone
+from data_engine.phases.claim import Claim, claimed, ending, worker_name
 from data_engine.phases.phase import Phase
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.images import check_recorded_size, read_image
@@ -19,8 +22,11 @@ from sam_train.data.store.shards import read_shard, write_annotations
 from sam_train.modeling.sam import Sam
 
 
+TRIES = 3  # of an image in a process of its own, which may be killed from outside, too
+
+
 class DeadlyImage(BadSample):
-    """An image that ended several workers."""
+    """An image that ends every process that works on it."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ def annotate_shard(job: ShardJob, phase: Phase, on_bad: OnBad) -> dict:
 
     One worker at a time has the shard; one that was finished meanwhile is not redone, one that
     was interrupted is, from its start. An image that cannot be read, or whose known masks
-    cannot, or that ended several workers, goes to `on_bad` and stays in the layer with the
-    masks that it had.
+    cannot, or that ends its processes, goes to `on_bad` and stays in the layer with the masks
+    that it had.
     """
     with claimed(job.claim) as claim:
         if job.done:
@@ -84,9 +90,8 @@ def annotated_records(
     for sample in read_shard(job.images, on_bad=on_bad):
         annotations = current.get(sample.key, [])
         try:
-            if deadly := claim.begin(sample.key, masks=counts["masks"]):
-                raise DeadlyImage(deadly)
-            annotated = phase.annotate(task_of(sample, annotations))
+            suspect = claim.begin(sample.key, masks=counts["masks"])
+            annotated = (annotated_alone if suspect else annotate)(phase, sample, annotations)
         except (ValueError, OSError) as error:
             counts["bad"] += 1
             on_bad(str(job.images), sample.key, error)
@@ -98,11 +103,27 @@ def annotated_records(
         yield sample.key, {"image": sample.record["image"], "annotations": annotations}
 
 
-def task_of(sample: Sample, current: list[Annotation]) -> Task:
-    """The task of a sample; an image of another size than its record is unreadable."""
+def annotate(phase: Phase, sample: Sample, current: list[Annotation]) -> Annotated:
+    """Annotates an image; one of another size than its record is unreadable."""
     image = read_image(sample.image_bytes)
     check_recorded_size(image.shape[:2], sample.record["image"])
-    return Task(sample.key, image, current)
+    return phase.annotate(Task(sample.key, image, current))
+
+
+def annotated_alone(phase: Phase, sample: Sample, current: list[Annotation]) -> Annotated:
+    """Annotates an image at which a worker was killed or failed, in a process of its own.
+
+    The worker may have been killed from outside, or have lost its GPU: only what the image does
+    to processes that have nothing else to do tells against it.
+    """
+    for _ in range(TRIES):
+        try:
+            return do_alone(partial(annotate, phase, sample), current)
+        except FINAL:
+            raise
+        except Exception as error:
+            last = error
+    raise DeadlyImage(f"it ended {TRIES} processes of its own ({ending(last)})") from last
 
 
 def current_annotations(job: ShardJob) -> dict[str, list[Annotation]]:

@@ -1,5 +1,6 @@
 """Claims on shards: one worker at a time, and images that end their workers."""
 
+import json
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from data_engine.annotation.annotators import NoAnnotator
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import Annotated, Task, TaskPredictor
 from data_engine.executors.local import LocalExecutor
-from data_engine.phases.claim import MAX_FAILURES, STOPPED, claimed, is_held, read_attempts
+from data_engine.phases.claim import STOPPED, claimed, is_held, read_attempts
 from data_engine.phases.phase import Phase
-from data_engine.phases.shard_work import ShardJob, ShardWork, annotate_shard
+from data_engine.phases.shard_work import TRIES, ShardJob, ShardWork, annotate_shard
 from data_engine.pool import to_sample
 from data_engine.run_folder import read_json
 from sam_train.data.scenes import SceneSet
@@ -89,23 +90,35 @@ def test_a_line_that_its_writer_died_in_is_passed_over(tmp_path: Path) -> None:
     assert read_attempts(path)[1].ended == STOPPED
 
 
-def test_an_image_is_passed_over_after_some_failures_but_not_after_interruptions(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("error", "suspect"),
+    [(RuntimeError("no memory"), True), (TypeError("a bug"), False), (KeyboardInterrupt(), False)],
+)
+def test_an_image_is_suspect_after_a_failure_that_may_be_its_own(
+    tmp_path: Path, error: BaseException, suspect: bool
 ) -> None:
     path = tmp_path / "a.claim"
+    with pytest.raises(type(error)), claimed(path) as claim:
+        assert not claim.begin("image", masks=0)
+        raise error
+    with claimed(path) as claim:
+        assert claim.begin("image", masks=0) == suspect
+        assert not claim.begin("another", masks=0)
 
-    def attempt(error: BaseException) -> str | None:
-        refused = None
-        with pytest.raises(type(error)), claimed(path) as claim:
-            refused = claim.begin("image", masks=0)
-            raise error
-        return refused
 
-    for _ in range(MAX_FAILURES):
-        assert attempt(KeyboardInterrupt()) is None
-        assert attempt(RuntimeError("no memory")) is None
-    refused = attempt(KeyboardInterrupt())
-    assert refused == "3 workers failed on it, the last because RuntimeError: no memory"
+def test_kills_from_outside_cost_no_mask(
+    jobs: list[ShardJob], phases: Phases, predictor: TaskPredictor, stamp: Stamp, tmp_path: Path
+) -> None:
+    bad_samples = tmp_path / "bad_samples.jsonl"
+    work = (phase(phases, predictor, stamp), BadSampleLog(bad_samples))
+    unbroken = annotate_shard(jobs[0], *work)
+    jobs[0].stats.unlink()
+    attempt = [{"worker": "host:1", "started": 1.0}, {"image": "000000", "masks": 0}]
+    jobs[0].claim.write_text("\n".join(map(json.dumps, attempt * 20)))
+
+    again = annotate_shard(jobs[0], *work)
+    assert {**unbroken, "seconds": again["seconds"]} == again and again["masks"] > 0
+    assert not bad_samples.exists()
 
 
 @pytest.mark.parametrize("kill", [False, True])
@@ -126,8 +139,8 @@ def test_an_image_that_ends_its_workers_fails_alone(
     assert sorted(stats["bad"] for stats in results) == [0, 1]
     assert sum(stats["images"] for stats in results) == 4
     listed = (tmp_path / "bad_samples.jsonl").read_text()
-    reason = "it was killed" if kill else "RuntimeError: CUDA out of memory"
-    assert listed.count("\n") == 1 and f"{MAX_FAILURES} workers failed on it" in listed
+    reason = "a worker process was killed" if kill else "RuntimeError: CUDA out of memory"
+    assert listed.count("\n") == 1 and f"it ended {TRIES} processes of its own" in listed
     assert '"kind": "DeadlyImage"' in listed and key in listed and reason in listed
 
 

@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from data_engine.executors.local import LocalExecutor
+from data_engine.executors.worker_process import do_alone
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -28,6 +30,37 @@ def test_an_error_reaches_the_caller(workers: int) -> None:
 
     with pytest.raises(ValueError, match="is bad"):
         list(LocalExecutor(workers).run(fail, range(3)))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_code_is_not_tried_again(workers: int, tmp_path: Path) -> None:
+    def fail(item: int) -> None:
+        (tmp_path / f"{item}").touch(exist_ok=False)
+        raise TypeError("a bug")
+
+    with pytest.raises(TypeError, match="a bug"):
+        list(LocalExecutor(workers).run(fail, range(20)))
+    assert len(list(tmp_path.iterdir())) <= workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_may_pass_is_tried_again(workers: int, tmp_path: Path) -> None:
+    def fail_once(item: int) -> int:
+        try:
+            (tmp_path / f"{item}").touch(exist_ok=False)
+        except FileExistsError:
+            return item
+        raise RuntimeError("CUDA out of memory")
+
+    assert sorted(LocalExecutor(workers).run(fail_once, range(3))) == [0, 1, 2]
+
+
+def test_a_worker_may_have_a_process_of_its_own() -> None:
+    def another(_: int) -> int:
+        return do_alone(lambda _: os.getpid(), 0)
+
+    processes = {os.getpid(), *LocalExecutor(2).run(another, range(3))}
+    assert len(processes) == 4
 
 
 def test_a_killed_worker_is_named_as_the_reason() -> None:
