@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sam_train.data.scenes import Scene, draw_scene
+from sam_train.data.scenes import Scene, SceneSet, draw_scene
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,12 @@ def test_most_masks_can_be_seen_in_the_image(scenes: list[Scene]) -> None:
             difference = scene.image[mask].mean(0) - scene.image[ring].mean(0)
             differences.append(np.abs(difference).max())
     assert np.median(differences) > 10
+
+
+def test_a_set_of_scenes_is_the_same_every_time() -> None:
+    first, again = (list(SceneSet("scenes", 2, seed=3, image_size=64)) for _ in range(2))
+
+    assert [image.key for image in first] == ["000003", "000004"]
+    assert np.array_equal(first[1].load(), again[1].load())
+    assert first[1].masks() == again[1].masks()
+    assert first[1].masks()[0]["size"] == [64, 64]
