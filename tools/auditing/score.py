@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sam_train.data.rle import rle_iou
 from sam_train.data.sets.labeled_image import ImageSet
@@ -79,10 +80,8 @@ def read_sample(folder: Path) -> list[Drawn]:
     """The list that was drawn."""
     try:
         with (folder / SAMPLE).open(newline="", encoding="utf-8-sig") as file:  # Excel adds a mark
-            return [
-                Drawn(**{**row, "mask": int(row["mask"]), "of": int(row["of"])})
-                for row in csv.DictReader(file)
-            ]
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+            return [Drawn(**row | {n: int(row[n]) for n in ("mask", "of")}) for row in rows]
     except FileNotFoundError as error:
         raise ValueError(f"{folder} holds no audit: draw one first") from error
     except (KeyError, TypeError, ValueError) as error:
