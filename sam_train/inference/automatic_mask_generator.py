@@ -29,6 +29,15 @@ from sam_train.inference.point_grid import chosen_grids, layer_crops
 from sam_train.inference.predictor import SamPredictor, check_image
 
 DEFAULT_RULES = MaskRules()
+COUNTS_FROM_0 = ("crop_n_layers", "min_mask_region_area")
+COUNTS_FROM_1 = ("points_per_batch", "crops_per_batch", "crop_n_points_downscale_factor")
+THRESHOLDS = (
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "stability_score_offset",
+    "box_nms_thresh",
+    "crop_nms_thresh",
+)
 
 
 class SamAutomaticMaskGenerator:
@@ -62,28 +71,7 @@ class SamAutomaticMaskGenerator:
         """Beyond the official arguments: `crops_per_batch` crops are encoded at once, and `bf16`
         runs the model under autocast; both change the logits in their last digits.
         """
-        if output_mode not in OUTPUT_MODES:
-            raise ValueError(
-                f"output_mode must be one of {', '.join(OUTPUT_MODES)}, not {output_mode!r}."
-            )
-        check_at_least(1, points_per_batch=points_per_batch, crops_per_batch=crops_per_batch)
-        check_at_least(0, crop_n_layers=crop_n_layers, min_mask_region_area=min_mask_region_area)
-        check_at_least(1, crop_n_points_downscale_factor=crop_n_points_downscale_factor)
-        if not 0 <= crop_overlap_ratio < 1:
-            raise ValueError(
-                f"crop_overlap_ratio must be at least 0 and below 1, not {crop_overlap_ratio}."
-            )
-        check_no_nan(
-            pred_iou_thresh=pred_iou_thresh,
-            stability_score_thresh=stability_score_thresh,
-            stability_score_offset=stability_score_offset,
-            box_nms_thresh=box_nms_thresh,
-            crop_nms_thresh=crop_nms_thresh,
-        )
         self.predictor = SamPredictor(model)
-        self.point_grids = chosen_grids(
-            points_per_side, point_grids, crop_n_layers, crop_n_points_downscale_factor
-        )
         self.points_per_batch = points_per_batch
         self.pred_iou_thresh = pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh
@@ -98,6 +86,23 @@ class SamAutomaticMaskGenerator:
         self.rules = rules
         self.crops_per_batch = crops_per_batch
         self.bf16 = bf16
+        self._check_settings()
+        self.point_grids = chosen_grids(
+            points_per_side, point_grids, crop_n_layers, crop_n_points_downscale_factor
+        )
+
+    def _check_settings(self) -> None:
+        if self.output_mode not in OUTPUT_MODES:
+            modes = ", ".join(OUTPUT_MODES)
+            raise ValueError(f"output_mode must be one of {modes}, not {self.output_mode!r}.")
+        if not 0 <= self.crop_overlap_ratio < 1:
+            raise ValueError(
+                f"crop_overlap_ratio must be at least 0 and below 1, not {self.crop_overlap_ratio}."
+            )
+        given = vars(self)
+        check_at_least(0, **{name: given[name] for name in COUNTS_FROM_0})
+        check_at_least(1, **{name: given[name] for name in COUNTS_FROM_1})
+        check_no_nan(**{name: given[name] for name in THRESHOLDS})
 
     def generate(self, image: np.ndarray) -> list[dict[str, Any]]:
         """Segments everything in an (H, W, 3) uint8 RGB image.
