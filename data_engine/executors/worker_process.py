@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from data_engine.executors.failures import FINAL, WorkerKilled
+from data_engine.executors.failures import WorkerKilled
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -21,7 +21,6 @@ from sam_train.data.store.bad_samples import OnBad, pass_over
 from sam_train.data.store.shards import read_shard, write_annotations
 from sam_train.modeling.sam import Sam
 
-
 TRIES = 3  # of an image in a process of its own, which may be killed from outside, too
 
 

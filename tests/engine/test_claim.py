@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from data_engine.executors.local import LocalExecutor
 from data_engine.phases.claim import STOPPED, claimed, is_held, read_attempts
 from data_engine.phases.phase import Phase
 from data_engine.phases.shard_work import TRIES, ShardJob, ShardWork, annotate_shard
-from data_engine.pool import to_sample
+from data_engine.pool import Pool, to_sample
 from data_engine.run_folder import read_json
 from sam_train.data.scenes import SceneSet
 from sam_train.data.store.bad_samples import BadSampleLog
@@ -142,6 +143,17 @@ def test_an_image_that_ends_its_workers_fails_alone(
     reason = "a worker process was killed" if kill else "RuntimeError: CUDA out of memory"
     assert listed.count("\n") == 1 and f"it ended {TRIES} processes of its own" in listed
     assert '"kind": "DeadlyImage"' in listed and key in listed and reason in listed
+
+
+def test_the_pool_is_not_sent_to_workers_of_the_automatic_phase(
+    phases: Phases, predictor: TaskPredictor, stamp: Stamp
+) -> None:
+    known_masks = Pool([SceneSet("scenes", 2, image_size=64)]).known_masks
+    annotator = NoAnnotator(predictor, stamp, known_masks)
+    automatic = phases["fully_automatic"](predictor, stamp, annotator)
+
+    assert b"SceneSet" in pickle.dumps(annotator)
+    assert b"SceneSet" not in pickle.dumps(automatic)
 
 
 def test_a_shard_that_another_worker_has_is_waited_for_and_not_redone(
