@@ -104,7 +104,8 @@ def screen(server: Server) -> Iterator[Screen]:
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium")
-    assert path, "install Debian's package chromium"
+    if path is None:
+        pytest.skip("no chromium: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 720})
