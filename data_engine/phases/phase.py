@@ -19,8 +19,10 @@ class Phase(Protocol):
     def prepare(self, samples: Samples, folder: Path) -> None:
         """Makes what the phase needs for all images, from the masks so far.
 
-        It is kept in `folder`, so that a second call after an interruption finds it.
+        It is kept in `folder`, so that a second call after an interruption finds it. Unless a
+        phase says otherwise, it needs nothing.
         """
+        return
 
     def annotate(self, task: Task) -> Annotated: ...
 

@@ -27,6 +27,7 @@ BENCHMARKS = (
     "amg_post",
     "small_regions",
     "amg",
+    "job",
     "evaluation",
 )
 

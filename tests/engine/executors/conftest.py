@@ -32,7 +32,7 @@ SlurmdPort=16818
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -107,8 +107,10 @@ def slurm_cluster(tmp_path: Path) -> Iterator[None]:
             ["slurmd", "-D", "-N", host],
         ):
             daemons.enter_context(daemon(command, folder))
-        wait_for_node()
+        wait_until("the node is idle", ["sinfo", "-h", "-o", "%T"], "idle")
         yield
+        subprocess.run(["scancel", "--me"], check=True)
+        wait_until("no task is left", ["squeue", "-h"], "")
 
 
 MUNGE_FILES = {
@@ -131,10 +133,10 @@ def daemon(command: list[str], folder: Path) -> Iterator[None]:
         process.wait(20)
 
 
-def wait_for_node() -> None:
+def wait_until(what: str, command: list[str], output: str) -> None:
     for _ in range(120):
-        states = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
-        if states.stdout.strip() == "idle":
+        answer = subprocess.run(command, capture_output=True, text=True)
+        if answer.returncode == 0 and answer.stdout.strip() == output:
             return
         time.sleep(0.5)
-    raise TimeoutError(f"the node is {states.stdout or states.stderr}")
+    raise TimeoutError(f"not so after a minute: {what} ({answer.stdout or answer.stderr})")
