@@ -161,7 +161,8 @@ class PromptEncoder(nn.Module):
             raise ValueError("This model compares prompts with the image: pass image_embeddings.")
         height, width = self.input_image_size
         shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
-        drawn = draw_prompts(shares, labels, self.mask_input_size[0])
+        side = self.mask_input_size[0]
+        drawn = draw_prompts(shares, labels, side, tight=not self.training)
         alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, ELLIPSE])
         maps = self.prompt_maps(torch.cat([drawn, alike], dim=1))
         return maps + F.pad(dense, (0, 0, 0, 0, 0, maps.shape[1] - dense.shape[1]))

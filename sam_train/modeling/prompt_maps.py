@@ -68,15 +68,16 @@ def _likest(
 
 
 def draw_prompts(
-    coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"], side: int
+    coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"], side: int, *, tight: bool
 ) -> Float[Tensor, "N maps side side"]:
     """Draws (x, y) from 0 to 1 on a grid of `side` cells.
 
     Three maps for foreground clicks and three for background ones: Gaussians of three widths
     (1 at a click, 0 far from all). Then the box, from 1 in its centre over 0 on its edge to -1,
     and 0 without a box: as the ellipse in it, as its rectangle, and whether there is one. Last,
-    what lies outside the box: 1/2 on its edge, so that masks enlarged between the cells end
-    there, 0 and 1 from half a cell away.
+    what lies outside the box, which rises from 0 to 1 within a cell: from its edge on, since the
+    boxes of training are noisy and masks go beyond them; if `tight`, around its edge, so that
+    masks end there when they are enlarged between the cells.
     """
     coords = coords.float()
     centres = (torch.arange(side, device=coords.device) + 0.5) / side
@@ -88,11 +89,14 @@ def draw_prompts(
             x, y = (-0.5 * (offset / width).square()).exp().unbind(2)
             near = (y * is_click)[..., :, None] * x[..., None, :]  # (N, P, side, side)
             clicks.append(1 - (1 - near).prod(1))
-    return torch.stack([*clicks, *_draw_boxes(coords, labels, centres)], dim=1)
+    return torch.stack([*clicks, *_draw_boxes(coords, labels, centres, tight)], dim=1)
 
 
 def _draw_boxes(
-    coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"], centres: Float[Tensor, " side"]
+    coords: Float[Tensor, "N P 2"],
+    labels: Int[Tensor, "N P"],
+    centres: Float[Tensor, " side"],
+    tight: bool,
 ) -> list[Float[Tensor, "N side side"]]:
     """The ellipse, the rectangle, the presence and the outside of each prompt's box."""
     corners = [labels == label for label in (TOP_LEFT, BOTTOM_RIGHT)]
@@ -103,7 +107,7 @@ def _draw_boxes(
     x, y = _along_axes((distance / radius[..., None]).square())
     ellipse, rectangle = ((1 - far).clamp(-1, 1) for far in (x + y, torch.maximum(x, y)))
     beyond = _along_axes((distance - radius[..., None]) * len(centres))  # in cells
-    outside = (torch.maximum(*beyond) + 0.5).clamp(0, 1)
+    outside = (torch.maximum(*beyond) + 0.5 * tight).clamp(0, 1)
     return [map * has_box for map in (ellipse, rectangle, torch.ones_like(ellipse), outside)]
 
 

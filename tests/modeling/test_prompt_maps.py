@@ -5,7 +5,6 @@ from sam_train.interaction.prompts import box_prompts, point_prompts
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.prompt_maps import (
     CLICK_WIDTHS,
-    ELLIPSE,
     NUM_DRAWN,
     OUTSIDE_BOX,
     compare_with_prompts,
@@ -17,7 +16,7 @@ SIDE = 32
 
 def test_a_click_is_one_at_its_cell_and_falls_with_the_distance() -> None:
     coords = torch.tensor([[[(20 + 0.5) / SIDE, (7 + 0.5) / SIDE]]])
-    maps = draw_prompts(coords, torch.tensor([[1]]), SIDE)
+    maps = draw_prompts(coords, torch.tensor([[1]]), SIDE, tight=False)
     assert maps.shape == (1, NUM_DRAWN, SIDE, SIDE)
     for index, width in enumerate(CLICK_WIDTHS):
         assert divmod(maps[0, index].argmax().item(), SIDE) == (7, 20)
@@ -29,7 +28,7 @@ def test_a_click_is_one_at_its_cell_and_falls_with_the_distance() -> None:
 
 def test_background_clicks_have_maps_of_their_own() -> None:
     coords = torch.tensor([[[0.25, 0.25], [0.75, 0.75]]])
-    maps = draw_prompts(coords, torch.tensor([[1, 0]]), SIDE)[0]
+    maps = draw_prompts(coords, torch.tensor([[1, 0]]), SIDE, tight=False)[0]
     foreground, background = maps[1], maps[len(CLICK_WIDTHS) + 1]
     assert foreground[8, 8] > 0.7 > 0.01 > foreground[24, 24]
     assert background[24, 24] > 0.7 > 0.01 > background[8, 8]
@@ -37,9 +36,9 @@ def test_background_clicks_have_maps_of_their_own() -> None:
 
 def test_a_box_is_positive_inside_as_ellipse_and_as_rectangle() -> None:
     coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12 / SIDE, 24 / SIDE]]])
-    ellipse, rectangle, presence, _ = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[
-        0, ELLIPSE:
-    ]
+    ellipse, rectangle, presence, _ = draw_prompts(
+        coords, torch.tensor([[2, 3]]), SIDE, tight=False
+    )[0, -4:]
     inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
     inside[8:24, 4:12] = True
     assert torch.equal(rectangle > 0, inside)
@@ -48,12 +47,28 @@ def test_a_box_is_positive_inside_as_ellipse_and_as_rectangle() -> None:
     assert presence.all()
 
 
-def test_outside_a_box_is_its_own_map_that_rises_around_its_edge() -> None:
+@pytest.mark.parametrize(
+    ("tight", "row"),
+    [
+        (False, [0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 1.0]),
+        (True, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.75, 1.0]),
+    ],
+)
+def test_outside_a_box_is_its_own_map(tight: bool, row: list[float]) -> None:
     coords = torch.tensor([[[4 / SIDE, 8 / SIDE], [12.25 / SIDE, 24 / SIDE]]])
-    outside = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE)[0, OUTSIDE_BOX]
-    row = [1.0] + [0.0] * 8 + [0.75] + [1.0] * 3  # from x = 3.5 cells on
-    torch.testing.assert_close(outside[16, 3:16], torch.tensor(row))
+    outside = draw_prompts(coords, torch.tensor([[2, 3]]), SIDE, tight=tight)[0, OUTSIDE_BOX]
+    torch.testing.assert_close(outside[16, 3:14], torch.tensor(row))  # from x = 3.5 cells on
     assert (outside[:7] == 1).all() and (outside[25:] == 1).all()
+
+
+def test_boxes_are_tight_unless_a_model_learns() -> None:
+    sam = build_sam_tiny(image_size=64, dim=32)
+    boxes = torch.tensor([[16.0, 16.0, 48.0, 40.0]])
+    embedding = sam.encode(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.tensor([[64, 64]]))
+    prompts, index = box_prompts(boxes), torch.tensor([0])
+    noisy, _ = sam.train().decode(embedding, prompts, index)
+    tight, _ = sam.eval().decode(embedding, prompts, index)
+    assert (tight[..., 6, 12] < noisy[..., 6, 12]).all()  # of the cell beyond the right edge
 
 
 def test_masks_of_an_untrained_model_end_where_a_box_does() -> None:
@@ -69,18 +84,22 @@ def test_masks_of_an_untrained_model_end_where_a_box_does() -> None:
 
 
 def test_padding_points_and_no_points_draw_nothing() -> None:
-    padding = draw_prompts(torch.zeros(2, 3, 2), torch.full((2, 3), -1), SIDE)
-    nothing = draw_prompts(torch.zeros(2, 0, 2), torch.zeros(2, 0, dtype=torch.int64), SIDE)
+    padding = draw_prompts(torch.zeros(2, 3, 2), torch.full((2, 3), -1), SIDE, tight=False)
+    nothing = draw_prompts(
+        torch.zeros(2, 0, 2), torch.zeros(2, 0, dtype=torch.int64), SIDE, tight=False
+    )
     assert not padding.any() and not nothing.any()
 
 
 def test_a_box_without_extent_is_finite() -> None:
-    maps = draw_prompts(torch.full((1, 2, 2), 0.5), torch.tensor([[2, 3]]), SIDE)
+    maps = draw_prompts(torch.full((1, 2, 2), 0.5), torch.tensor([[2, 3]]), SIDE, tight=False)
     assert maps.isfinite().all()
 
 
 def test_coordinates_of_numpy_give_maps_of_the_models_type() -> None:
-    maps = draw_prompts(torch.full((1, 2, 2), 0.5, dtype=torch.float64), torch.tensor([[2, 3]]), 8)
+    maps = draw_prompts(
+        torch.full((1, 2, 2), 0.5, dtype=torch.float64), torch.tensor([[2, 3]]), 8, tight=False
+    )
     assert maps.dtype == torch.float32
 
 
