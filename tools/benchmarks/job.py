@@ -31,8 +31,8 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
 from tools.benchmarks.comparison import Comparison
 
-IMAGES, SIZE = 40, (480, 640)
-PER_SHARD = 5  # so that two workers end at nearly the same time
+IMAGES, SIZE = 16, (480, 640)
+PER_SHARD = 2  # so that two workers end at nearly the same time
 STAMP = Stamp("fully_automatic", 0, "model", "config")
 
 Records = dict[str, list[Annotation]]

@@ -1,6 +1,9 @@
 """A job over a pool, interrupted on every executor: every image once, one and the same version.
 
 python -m pytest -m "slow or slurm" tests/engine/executors
+
+The Slurm daemons are Debian's (apt-get install slurmctld slurmd munge), started for the test alone;
+without them it is skipped.
 """
 
 import json
