@@ -43,7 +43,7 @@ def answer_of(drawing: Drawing, stamp: Stamp, *, first_id: int = 1) -> Answer:
         _annotation(item, stamp, elapsed, id=id, seconds=seconds[item.id])
         for id, item in enumerate(drawn, start=first_id)
     ]
-    elsewhere = sum(seconds.values()) - sum(seconds[item.id] for item in drawn)
+    elsewhere = sum(seconds.values(), 0.0) - sum(seconds[item.id] for item in drawn)
     return Answer(added, seconds_elsewhere=round(elsewhere, 3))
 
 

@@ -106,8 +106,10 @@ def _draw_boxes(
     distance = (centres - ((low + high) / 2)[..., None]).abs()
     x, y = _along_axes((distance / radius[..., None]).square())
     ellipse, rectangle = ((1 - far).clamp(-1, 1) for far in (x + y, torch.maximum(x, y)))
-    beyond = _along_axes((distance - radius[..., None]) * len(centres))  # in cells
-    outside = (torch.maximum(*beyond) + 0.5 * tight).clamp(0, 1)
+    within = 0.5 * tight  # cells; even the smallest box leaves one free
+    edge = radius.clamp(min=(0.5 + within) / len(centres))
+    beyond = _along_axes((distance - edge[..., None]) * len(centres))  # in cells
+    outside = (torch.maximum(*beyond) + within).clamp(0, 1)
     return [map * has_box for map in (ellipse, rectangle, torch.ones_like(ellipse), outside)]
 
 

@@ -61,6 +61,14 @@ def test_outside_a_box_is_its_own_map(tight: bool, row: list[float]) -> None:
     assert (outside[:7] == 1).all() and (outside[25:] == 1).all()
 
 
+@pytest.mark.parametrize("tight", [False, True])
+def test_the_smallest_box_leaves_a_cell_free(tight: bool) -> None:
+    coords = torch.full((1, 2, 2), 8 / SIDE)
+    assert (
+        draw_prompts(coords, torch.tensor([[2, 3]]), SIDE, tight=tight)[0, OUTSIDE_BOX].min() == 0
+    )
+
+
 def test_boxes_are_tight_unless_a_model_learns() -> None:
     sam = build_sam_tiny(image_size=64, dim=32)
     boxes = torch.tensor([[16.0, 16.0, 48.0, 40.0]])
