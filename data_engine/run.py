@@ -6,6 +6,7 @@ python -m data_engine.run phase=fully_automatic pool=folder pool.path=DIR checkp
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -79,8 +80,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
     except TypeError as error:
         raise ValueError(f"rounds: {error}; they take phase, images, max_steps, revisit") from error
     evaluate = instantiate(cfg.evaluate, _convert_="all")
-    if not any(map(len, evaluate.keywords["image_sets"].values())):
-        raise ValueError("suite.sets hold no image, so no round could be evaluated: add a set")
+    check_evaluation(**evaluate.keywords)
     engine = Engine(
         run_dir=Path(cfg.output_dir),
         rounds=rounds,
@@ -102,6 +102,21 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
     engine.run()
     write_report(engine.run_dir)
     print(f"report: {engine.run_dir / 'report.html'}")
+
+
+def check_evaluation(
+    *, image_sets: Mapping[str, Any], protocol: Mapping[str, Any], **_: Any
+) -> None:
+    """Refuses an evaluation that could not fill the table of rounds, before anything is trained."""
+    from data_engine.engine import CLICKS
+
+    if not any(map(len, image_sets.values())):
+        raise ValueError("suite.sets hold no image, so no round could be evaluated: add a set")
+    if missing := set(CLICKS) - set(protocol.get("clicks", CLICKS)):
+        raise ValueError(
+            f"evaluate.protocol.clicks lacks {sorted(missing)}, which the table of rounds needs: "
+            f"add them"
+        )
 
 
 def run_phase(cfg: DictConfig, config_sha256: str) -> None:
