@@ -52,7 +52,8 @@ def run(cfg: DictConfig) -> None:
 
     # Imported here: what was wrong so far is told before torch is loaded.
     from data_engine.rounds import Round
-    from data_engine.run_folder import claim, locked
+    from data_engine.run_folder import claim
+    from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
     check_types(values)

@@ -9,9 +9,7 @@ from typing import Any
 import yaml
 
 from sam_train.data.store.durable import durable_file
-from sam_train.run_folder import first_difference, locked
-
-__all__ = ["claim", "config_sha256", "locked", "read_json", "write_json"]
+from sam_train.run_folder import require_same
 
 # What may differ when a run goes on: where and how fast it runs, not what it makes.
 FREE_KEYS = {"executor", "output_dir"}
@@ -40,13 +38,8 @@ def claim(folder: Path, config: Mapping[str, Any], command: str) -> str:
     """
     path = folder / "config.yaml"
     if path.exists() and (folder / "dataset").exists():
-        changed = first_difference(_decisive(yaml.safe_load(path.read_text())), _decisive(config))
-        if changed is not None:
-            key, before, now = changed
-            raise ValueError(
-                f"{folder} holds a run with {key}={before}, this one has {key}={now}: "
-                "choose another output_dir or take the value back"
-            )
+        before = yaml.safe_load(path.read_text())
+        require_same(_decisive(before), _decisive(config), folder=folder)
     else:
         for name, text in (
             ("command.txt", command + "\n"),

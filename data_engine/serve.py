@@ -45,9 +45,9 @@ def run(cfg: DictConfig) -> None:
 
     # Imported here: a missing value is told before torch is loaded.
     from data_engine.people.store import Store
-    from data_engine.run_folder import locked
     from sam_train.config_types import check_types, check_values
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
+    from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
     values: Any = OmegaConf.to_container(cfg, resolve=True)

@@ -39,12 +39,23 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
+def require_same(before: Mapping[str, Any], now: Mapping[str, Any], *, folder: Path) -> None:
+    """Raises a ValueError that names the first key in which a config differs from the folder's."""
+    changed = _first_difference(before, now)
+    if changed is not None:
+        key, old, new = changed
+        raise ValueError(
+            f"{folder} holds a run with {key}={old}, this one has {key}={new}: "
+            "choose another output_dir or take the value back"
+        )
+
+
+def _first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """The dotted key of the first value that differs, with both values; None if all agree."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in [*before, *(name for name in now if name not in before)]:
             inner = f"{key}.{name}" if key else str(name)
-            found = first_difference(before.get(name), now.get(name), inner)
+            found = _first_difference(before.get(name), now.get(name), inner)
             if found is not None:
                 return found
         return None

@@ -74,7 +74,7 @@ def claim(output_dir: Path, values: Mapping[str, Any]) -> None:
     An interrupted run may go on with another trainer or more steps, but not with other data.
     """
     from sam_train.data.store.durable import durable_file
-    from sam_train.run_folder import first_difference
+    from sam_train.run_folder import require_same
     from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
 
     path, finished = output_dir / "config.yaml", (output_dir / "model.safetensors").exists()
@@ -82,13 +82,7 @@ def claim(output_dir: Path, values: Mapping[str, Any]) -> None:
         keys = values.keys() - FREE_KEYS if finished else ORIGIN_KEYS
         before: Any = OmegaConf.to_container(OmegaConf.load(path))
         then, now = ({key: config.get(key) for key in keys} for config in (before, values))
-        changed = first_difference(then, now)
-        if changed is not None:
-            key, old, new = changed
-            raise ValueError(
-                f"{output_dir} holds a run with {key}={old}, this one has {key}={new}: "
-                "choose another output_dir or take the value back"
-            )
+        require_same(then, now, folder=output_dir)
     with durable_file(path) as file:
         file.write(OmegaConf.to_yaml(OmegaConf.create(dict(values))).encode())
 

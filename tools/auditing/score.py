@@ -90,9 +90,7 @@ def read_sample(folder: Path) -> list[Drawn]:
 
 def shares_table(rows: Sequence[Judged]) -> str:
     """A line for each stratum, and one for all: the strata by how many masks they have."""
-    strata = defaultdict[tuple[str, str], list[Judged]](list)
-    for row in rows:
-        strata[row.stratum].append(row)
+    strata = by_stratum(rows)
     titles = "   ".join(f"IoU > {iou:.2f} (95 % interval)" for iou in GOOD_IOUS)
     lines = [f"{'':24} {'judged':>7} {'of':>11}   {titles}"]
     parts = [(f"{phase}, {size}", part) for (phase, size), part in sorted(strata.items())]
@@ -103,14 +101,20 @@ def shares_table(rows: Sequence[Judged]) -> str:
     return "\n".join(lines)
 
 
+def by_stratum(rows: Sequence[Judged]) -> dict[tuple[str, str], list[Judged]]:
+    """The masks of each stratum that was judged."""
+    strata = defaultdict[tuple[str, str], list[Judged]](list)
+    for row in rows:
+        strata[row.stratum].append(row)
+    return strata
+
+
 def good_share(rows: Sequence[Judged], iou: float) -> Share:
     """The share of masks above an IoU: that of each stratum, weighed by how many masks it has.
 
     The interval is Wilson's, with Kish's effective size of a sample of unequal weights.
     """
-    strata = defaultdict[tuple[str, str], list[Judged]](list)
-    for row in rows:
-        strata[row.stratum].append(row)
+    strata = by_stratum(rows)
     weights = {name: part[0].of / len(part) for name, part in strata.items()}  # of one mask
     total = sum(weights[row.stratum] for row in rows)
     good = sum(weights[row.stratum] for row in rows if row.iou > iou)
