@@ -56,8 +56,8 @@ def test_each_stratum_gives_its_masks_by_lot(tmp_path: Path) -> None:
     assert drawn == lines(tmp_path / "same") != lines(tmp_path / "other")
     pictures = sorted(path.name for path in (tmp_path / "one").glob("*.jpg"))
     assert pictures == sorted(line["picture"] for line in drawn)
-    large = read_image(tmp_path / "one" / drawn[0]["picture"])
-    assert large.shape == (160, 2 * 160, 3)  # the square and its surroundings, twice
+    shapes = {read_image(tmp_path / "one" / name).shape for name in pictures}
+    assert shapes == {(640, 2 * 640, 3)}  # squares of all sizes and their surroundings, twice
 
 
 def test_what_people_wrote_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

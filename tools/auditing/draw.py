@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -20,11 +21,11 @@ from sam_train.data.store.bad_samples import pass_over
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.shards import IndexedShard
 from sam_train.evaluation.measures.summary import size_class
-from sam_train.evaluation.overlays import overlay_outline, thumbnail
+from sam_train.evaluation.overlays import overlay_outline
 from tools.dataset_versions.copies import Version
 
 SAMPLE, MASKS = "sample.csv", "masks.json"
-SIDE = 640  # of a picture, in pixels at most
+SIDE = 640  # of a picture, the longer one, in pixels
 CONTEXT = 0.5  # of the mask's box, on each side of it
 
 Lot = tuple[int, str, int, IndexedShard]  # the number drawn, the image's key, the mask's id
@@ -90,18 +91,22 @@ def _write_picture(path: Path, sample: Sample, id: int) -> Rle:
 
 
 def picture(image: UInt8[np.ndarray, "H W 3"], rle: Rle) -> UInt8[np.ndarray, "h w 3"]:
-    """What is around a mask, as it is and with the mask's outline beside it."""
+    """What is around a mask, large enough to be judged, and the same with the mask's outline."""
     x0, y0, x1, y1 = rle_box(rle).round().astype(int).tolist()
     dx, dy = (max(8, round(CONTEXT * side)) for side in (x1 - x0, y1 - y0))
     window = np.s_[max(0, y0 - dy) : y1 + dy, max(0, x0 - dx) : x1 + dx]
-    small = thumbnail(image[window], SIDE)
-    return np.hstack([small, overlay_outline(small, decode_rle(rle)[window])])
+    shown, mask = image[window], decode_rle(rle)[window]
+    height, width = shown.shape[:2]
+    scale = SIDE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shown = cv2.resize(shown, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return np.hstack([shown, overlay_outline(shown, mask)])
 
 
 def write_sample(folder: Path, drawn: list[Drawn]) -> None:
     """Writes the list into the folder."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(Drawn.__dataclass_fields__))
+    writer = csv.DictWriter(text, list(Drawn.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(asdict, drawn))
     with durable_file(folder / SAMPLE) as file:
