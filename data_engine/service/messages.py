@@ -1,4 +1,50 @@
-"""What the page and the server say to each other."""
+"""What the page and the server say to each other.
+
+A task is an image and what is to be done to it. `POST /api/task` answers
+
+    {"key", "kind", "phase", "width", "height", "progress", "image_verdict",
+     "seq", "can_undo", "can_redo", "current", "duplicate_iou", "rule", "objects": [...]}
+
+or only `{"progress"}` if nothing is left. `kind` is "annotate" (draw the objects) or "review"
+(judge what somebody else drew); `phase` is assisted_manual or semi_automatic. `rule` is the rule
+of overlap in a sentence to show, `progress` counts images by what became of them.
+
+Each of the `objects`, there and in the answer to an action, is
+
+    {"id", "given", "locked", "verdict", "mask", "predicted_iou", "stability_score",
+     "prompts", "candidates", "chosen", "strokes", "duplicate_of"}
+
+- `given` objects were there before the annotator came; their ids are taken, so new objects get ids
+  above the highest one. In an "annotate" task they are `locked`: prefilled by the detector (or kept
+  from a review), shown, not to be changed; a wrong one is rejected. In a "review" task they are
+  the masks to judge.
+- `verdict` of a given object: null (nothing said), "accept", "correct" or "reject".
+- An object that is not given, without prompts and strokes, is deleted.
+- `duplicate_of` is the id of an object that comes first and that this one covers: IoU of at least
+  `duplicate_iou`. Who is first stays (given objects, then drawn ones in their order); the later is
+  dropped when the work is collected. Any other overlap stays: both masks have those pixels.
+
+`POST /api/tasks/KEY/actions` takes `{"seq", "object", "kind", "seconds", "coords", "label",
+"radius", "crop"}`, the last four only where the kind has them, and answers `{"seq", "can_undo",
+"can_redo", "objects"}` with the objects that changed. Kinds: point, box, brush, choose, delete,
+undo, redo, and the verdicts:
+
+- "reject" and "accept" of a given `object`. In an "annotate" task "accept" takes a rejection back.
+  In a "review" a point, box or brush on a given object makes its verdict "correct"; "accept" or
+  "reject" afterwards drops that correction.
+- `object` 0 is the image: "accept" accepts all that has no verdict yet, "reject" sends the image
+  back to the queue with what was not rejected in it. The verdict is `image_verdict` in the answer.
+
+Saving a review in which a given object has no verdict and the image has none either is refused.
+
+`crop` (XYXY in image pixels) is for small objects: `POST /api/tasks/KEY/crop {"crop": the part in
+view}` encodes the part of the image around it and answers `{"crop": [...]}`, to be sent with
+points, boxes and previews made while that part is in view; null means the whole image.
+
+`POST /api/tasks/KEY/preview` takes an action of kind point or box with its object and stores
+nothing; it answers `{"mask", "predicted_iou"}`. It is decoded as that action would be: with the
+prompts that the object has.
+"""
 
 from typing import Annotated, Any
 
