@@ -79,6 +79,14 @@ def _lock(descriptor: int, partial: Path) -> bool:
     return True
 
 
+def rename_durably(partial: Path, path: Path) -> None:
+    """Gives a file that others have written its name, when all of it is on the disk."""
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync_folder(path.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

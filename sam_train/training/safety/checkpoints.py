@@ -1,7 +1,6 @@
 """Checkpoints from which a run goes on exactly where it was; a torn one is never used."""
 
 import logging
-import os
 import signal
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from sam_train.data.store.durable import file_sha256
+from sam_train.data.store.durable import file_sha256, rename_durably
 from sam_train.training.safety.stop_signals import StopSignals
 from sam_train.training.scale.ranks import sum_over_ranks
 
@@ -82,14 +81,9 @@ def sealed(folder: Path) -> list[Path]:
 
 
 def seal(partial: Path, *, step: int) -> Path:
-    """Gives a file on the disk the name of its step and its content."""
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
+    """Gives a written file the name of its step and its content."""
     path = partial.with_name(f"step-{step:09d}-{file_sha256(partial)[:16]}.ckpt")
-    partial.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    rename_durably(partial, path)
     return path
 
 
