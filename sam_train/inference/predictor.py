@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sam_train.inference.resize import ResizeLongestSide
+from sam_train.inference.resize import ResizeLongestSide, ResizeToSquare
 
 NO_IMAGE = "An image must be set with .set_image(...) before mask prediction."
 
@@ -17,7 +17,9 @@ class SamPredictor:
 
     def __init__(self, sam_model: nn.Module) -> None:
         self.model = sam_model
-        self.transform = ResizeLongestSide(sam_model.image_encoder.img_size)
+        # The official network does not say that it keeps the aspect; it does.
+        resize = ResizeLongestSide if getattr(sam_model, "keeps_aspect", True) else ResizeToSquare
+        self.transform = resize(sam_model.image_encoder.img_size)
         self.reset_image()
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Num, UInt8
@@ -65,3 +66,18 @@ class ResizeLongestSide:
         height, width = original_size
         new_height, new_width = self._resized_size(original_size)
         return new_width / width, new_height / height
+
+
+class ResizeToSquare(ResizeLongestSide):
+    """Stretches images to a square as EfficientSAM does, bilinear without antialias."""
+
+    def apply_image(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "h w 3"]:
+        size = (self.target_length, self.target_length)
+        return cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+
+    def apply_image_torch(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+        return F.interpolate(image, self._resized_size(image.shape[-2:]), mode="bilinear")
+
+    @staticmethod
+    def get_preprocess_shape(oldh: int, oldw: int, long_side_length: int) -> tuple[int, int]:
+        return long_side_length, long_side_length

@@ -1,14 +1,23 @@
 """Builds the models by name; sizes live only here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
+from sam_train.modeling.efficient_sam import (
+    EfficientBlock,
+    EfficientMaskDecoder,
+    EfficientSam,
+    PointEncoder,
+)
 from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
 from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
+from sam_train.modeling.image_encoder_timm import WEIGHT_OPTIONS, ImageEncoderTimm
+from sam_train.modeling.image_encoder_tiny_vit import ImageEncoderTinyViT
 from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
 from sam_train.modeling.prompt_maps import NUM_MAPS
@@ -16,12 +25,16 @@ from sam_train.modeling.sam import Sam
 from sam_train.modeling.transformer import TwoWayTransformer
 from sam_train.modeling.weights import load_checkpoint
 
+Model = TypeVar("Model", bound=Sam)
+
 # embed_dim, depth, num_heads, global attention blocks: segment_anything/build_sam.py.
 VIT_SIZES = {
     "vit_b": (768, 12, 12, (2, 5, 8, 11)),
     "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
     "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
 }
+# embed_dim, num_heads: efficient_sam/build_efficient_sam.py.
+PLAIN_SIZES = {"efficient_sam_ti": (192, 3), "efficient_sam_s": (384, 6)}
 
 
 def build_sam_vit(
@@ -34,8 +47,7 @@ def build_sam_vit(
     decoder_depth: int = 2,
 ) -> Sam:
     """Builds SAM ViT-B, L or H. `image_size` is a multiple of 16; tables are fitted on loading."""
-    if image_size % 16:
-        raise ValueError(f"image_size {image_size} is not a multiple of the patch size 16")
+    check_image_size(image_size, 16, "the patch size")
     embed_dim, depth, num_heads, global_attn_indexes = VIT_SIZES[size]
     image_encoder = ImageEncoderViT(
         image_size,
@@ -61,8 +73,7 @@ def build_sam_tiny(
     dropout: float = 0.0,
 ) -> Sam:
     """Builds the small model that two CPU cores can train. `image_size` is a multiple of 32."""
-    if image_size % 32:
-        raise ValueError(f"image_size {image_size} is not a multiple of the coarsest stride 32")
+    check_image_size(image_size, 32, "the coarsest stride")
     image_encoder = ImageEncoderPyramid(
         image_size,
         "resnet18d",
@@ -82,6 +93,69 @@ def build_sam_tiny(
     sam.start_from_positions()
     options = {"image_size": image_size, "dim": dim}
     return ready(sam, checkpoint, recipe=("tiny", options))
+
+
+def build_mobile_sam(
+    checkpoint: str | Path | None = None,
+    *,
+    image_size: int = 1024,
+    drop_path_rate: float = 0.0,
+    dropout: float = 0.0,
+) -> Sam:
+    """Builds MobileSAM, SAM with TinyViT-5M. `image_size` is a multiple of 16."""
+    check_image_size(image_size, 16, "the stride")
+    image_encoder = ImageEncoderTinyViT(image_size, drop_path_rate=drop_path_rate)
+    sam = assemble(image_encoder, dim=256, depth=2, num_heads=8, mlp_dim=2048, dropout=dropout)
+    return ready(sam, checkpoint, recipe=("mobile_sam", {"image_size": image_size}))
+
+
+def build_efficient_sam(
+    size: str,
+    checkpoint: str | Path | None = None,
+    *,
+    image_size: int = 1024,
+    drop_path_rate: float = 0.0,
+    dropout: float = 0.0,
+) -> EfficientSam:
+    """Builds EfficientSAM Ti or S. `image_size` is a multiple of 16; images are stretched to it."""
+    check_image_size(image_size, 16, "the patch size")
+    embed_dim, num_heads = PLAIN_SIZES[size]
+    image_encoder = ImageEncoderPlain(
+        image_size, embed_dim, depth=12, num_heads=num_heads, drop_path_rate=drop_path_rate
+    )
+    sam = assemble_efficient(
+        image_encoder, dim=256, depth=2, num_heads=8, mlp_dim=2048, dropout=dropout
+    )
+    return ready(sam, checkpoint, recipe=(size, {"image_size": image_size}))
+
+
+def build_sam_timm(
+    checkpoint: str | Path | None = None,
+    *,
+    trunk: str = "convnext_nano",
+    trunk_options: Mapping[str, Any] | None = None,
+    image_size: int = 1024,
+    dim: int = 256,
+    dropout: float = 0.0,
+) -> Sam:
+    """Builds SAM's decoder on any feature extractor of timm. `image_size` is a multiple of 16.
+
+    `trunk_options` are arguments of `timm.create_model`, such as pretrained or drop_path_rate.
+    """
+    check_image_size(image_size, 16, "the stride")
+    options = dict(trunk_options or {})
+    image_encoder = ImageEncoderTimm(image_size, trunk, out_chans=dim, **options)
+    sam = assemble(image_encoder, dim=dim, depth=2, num_heads=8, mlp_dim=8 * dim, dropout=dropout)
+    sam.start_from_positions()
+    shape = {key: value for key, value in options.items() if key not in WEIGHT_OPTIONS}
+    recipe = {"image_size": image_size, "dim": dim, "trunk": trunk, "trunk_options": shape}
+    return ready(sam, checkpoint, recipe=("timm", recipe))
+
+
+def check_image_size(image_size: int, multiple: int, of_what: str) -> None:
+    """Raises ValueError unless a whole number of cells fills the input frame."""
+    if image_size < multiple or image_size % multiple:
+        raise ValueError(f"image_size {image_size} is not a multiple of {of_what} {multiple}")
 
 
 def assemble(
@@ -114,7 +188,37 @@ def assemble(
     return Sam(image_encoder, prompt_encoder, mask_decoder)
 
 
-def ready(sam: Sam, checkpoint: str | Path | None, *, recipe: tuple[str, dict[str, Any]]) -> Sam:
+def assemble_efficient(
+    image_encoder: nn.Module,
+    *,
+    dim: int,
+    depth: int,
+    num_heads: int,
+    mlp_dim: int,
+    dropout: float,
+) -> EfficientSam:
+    """Puts EfficientSAM's prompt encoder and decoder of width `dim` on an image encoder."""
+    grid = (image_encoder.embedding_size, image_encoder.embedding_size)
+    transformer = TwoWayTransformer(
+        depth,
+        dim,
+        num_heads=num_heads,
+        mlp_dim=mlp_dim,
+        dropout=dropout,
+        block_type=EfficientBlock,
+    )
+    prompt_encoder = PointEncoder(
+        dim,
+        image_embedding_size=grid,
+        input_image_size=(image_encoder.img_size, image_encoder.img_size),
+    )
+    mask_decoder = EfficientMaskDecoder(transformer_dim=dim, transformer=transformer)
+    return EfficientSam(image_encoder, prompt_encoder, mask_decoder)
+
+
+def ready(
+    sam: Model, checkpoint: str | Path | None, *, recipe: tuple[str, dict[str, Any]]
+) -> Model:
     """The model with its weights, if there are any, in evaluation as the official builders give it.
 
     `recipe` is the registry name and the options that build this model again.
@@ -134,5 +238,9 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
     "vit_h": build_sam_vit_h,
     "vit_l": build_sam_vit_l,
     "vit_b": build_sam_vit_b,
+    "mobile_sam": build_mobile_sam,
+    "efficient_sam_ti": partial(build_efficient_sam, "efficient_sam_ti"),
+    "efficient_sam_s": partial(build_efficient_sam, "efficient_sam_s"),
     "tiny": build_sam_tiny,
+    "timm": build_sam_timm,
 }

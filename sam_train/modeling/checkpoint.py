@@ -11,6 +11,7 @@ import torch
 
 from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.modeling.build import sam_model_registry
+from sam_train.modeling.efficient_sam import EfficientSam
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.weights import (
     load_checkpoint,
@@ -31,9 +32,11 @@ __all__ = [
 
 
 def save_official(sam: Sam, path: str | Path) -> None:
-    """Writes a .pth file that the segment_anything package loads."""
+    """Writes a .pth file that the package of the model's family loads."""
+    state_dict = official_state_dict(sam)
+    content = {"model": state_dict} if isinstance(sam, EfficientSam) else state_dict
     with durable_file(Path(path)) as file:
-        torch.save(official_state_dict(sam), file)
+        torch.save(content, file)
 
 
 def save_model(sam: Sam, path: str | Path, *, model: str, config: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The small layers that the encoders and the decoder share, with SAM's names."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -38,7 +40,9 @@ class MLPBlock(nn.Module):
 
 
 class MLP(nn.Module):
-    """A plain MLP with ReLU between its layers: the hypernetworks and the IoU head."""
+    """A plain MLP, in SAM with ReLU between its layers: the hypernetworks and the IoU head."""
+
+    act: Callable[[Tensor], Tensor] = staticmethod(F.relu)
 
     def __init__(
         self, input_dim: int, hidden_dim: int, *, output_dim: int, num_layers: int
@@ -51,5 +55,15 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch C"]) -> Float[Tensor, "*batch D"]:
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x))
+            x = self.act(layer(x))
         return self.layers[-1](x)
+
+
+def sam_neck(in_chans: int, out_chans: int) -> nn.Sequential:
+    """What SAM puts after the blocks of an image encoder."""
+    return nn.Sequential(
+        nn.Conv2d(in_chans, out_chans, kernel_size=1, bias=False),
+        LayerNorm2d(out_chans),
+        nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
+        LayerNorm2d(out_chans),
+    )

@@ -137,9 +137,15 @@ class MaskDecoder(nn.Module):
         halves, quarters = split_details(details, self.transformer_dim)
         x = quarter(source_tokens, first)
         x = x if halves is None else x + halves.to(x.dtype)
-        x = act(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        x = act(self.normalize(x, norm))
         x = quarter(x, second)
         return last_act(x if quarters is None else x + quarters.to(x.dtype))
+
+    def normalize(
+        self, x: Float[Tensor, "N pixels C"], norm: nn.Module
+    ) -> Float[Tensor, "N pixels C"]:
+        """`LayerNorm2d` where the channels are last."""
+        return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)
 
 
 def unrepeated(x: Float[Tensor, "N D h w"]) -> Float[Tensor, "#N D h w"]:

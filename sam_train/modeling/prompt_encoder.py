@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT
+from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, Prompts
 from sam_train.modeling.cells import unfold
 from sam_train.modeling.layers import LayerNorm2d
 from sam_train.modeling.prompt_maps import (
@@ -103,6 +103,21 @@ class PromptEncoder(nn.Module):
         dense = self.add_maps(dense, coords, labels, affinity)
         return self.embed_points(coords, labels), dense
 
+    def embed_prompts(
+        self,
+        prompts: Prompts,
+        image_embeddings: Float[Tensor, "B embedding h w"],
+        image_index: Int[Tensor, " N"],
+    ) -> tuple[Float[Tensor, "N K C"], Float[Tensor, "N dense h w"]]:
+        """Encodes prompts of several images; prompt n belongs to image `image_index[n]`."""
+        coords, labels = prompts.point_coords, prompts.point_labels
+        if prompts.mask_inputs is None:
+            dense = self.embed_no_mask(len(coords))
+        else:
+            dense = self.embed_masks(prompts.mask_inputs, prompts.has_mask)
+        affinity = of_prompts(self.affinity(image_embeddings), image_index)
+        return self.embed_points(coords, labels), self.add_maps(dense, coords, labels, affinity)
+
     def _list_points(
         self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
     ) -> tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]]:
@@ -172,6 +187,13 @@ class PromptEncoder(nn.Module):
     ) -> Float[Tensor, "B E 4*h 4*w"]:
         """The affinity features that an encoder folded into the last channels (none: E is 0)."""
         return unfold(unfold(image_embeddings[:, 4 * self.embed_dim :]))
+
+
+def of_prompts(x: Tensor, image_index: Int[Tensor, " N"]) -> Tensor:
+    """What belongs to the image of each prompt; that of a single image is not repeated."""
+    if len(x) == 1:
+        return x
+    return x.index_select(0, image_index)  # a fifth of the time of [...]
 
 
 def _batch_size(points: tuple | None, boxes: Tensor | None, masks: Tensor | None) -> int:

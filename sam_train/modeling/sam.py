@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from sam_train.interaction.masks import inside_image
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.mask_decoder import MaskDecoder
-from sam_train.modeling.prompt_encoder import PromptEncoder
+from sam_train.modeling.prompt_encoder import of_prompts
 from sam_train.modeling.prompt_maps import NUM_MAPS, OUTSIDE_BOX
 
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
@@ -24,12 +24,13 @@ class Sam(nn.Module):
 
     mask_threshold: float = 0.0
     image_format: str = "RGB"
+    keeps_aspect: bool = True  # images are padded to the square input frame, not stretched
     recipe: tuple[str, dict[str, Any]]  # registry name and options, set by the builder
 
     def __init__(
         self,
         image_encoder: nn.Module,
-        prompt_encoder: PromptEncoder,
+        prompt_encoder: nn.Module,
         mask_decoder: MaskDecoder,
     ) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class Sam(nn.Module):
 
         The image embedding starts as its positional code with a little content, tokens start
         small, attention as a kernel of distance (`TwoWayTransformer.start_as_distance_kernel`).
-        Masks end where a box does.
+        Masks end where a box does, in a model that draws its prompts.
         """
         self.image_encoder.pos_embed.copy_(self.prompt_encoder.get_dense_pe())
         self.image_encoder.neck[-1].weight.fill_(START_CONTENT)
@@ -62,8 +63,9 @@ class Sam(nn.Module):
             if isinstance(module, nn.Embedding):
                 module.weight.mul_(START_TOKENS)
         self.mask_decoder.transformer.start_as_distance_kernel()
-        for hypernetwork in self.mask_decoder.output_hypernetworks_mlps:
-            hypernetwork.layers[-1].bias[OUTSIDE_BOX - NUM_MAPS] = OUTSIDE_LOGIT
+        if self.prompt_encoder.prompt_maps is not None:
+            for hypernetwork in self.mask_decoder.output_hypernetworks_mlps:
+                hypernetwork.layers[-1].bias[OUTSIDE_BOX - NUM_MAPS] = OUTSIDE_LOGIT
 
     def encode(
         self, images: UInt8[Tensor, "B 3 S S"], input_sizes: Int[Tensor, "B 2"]
@@ -83,13 +85,7 @@ class Sam(nn.Module):
     ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:
         """All candidates of every prompt; prompt n belongs to image `image_index[n]`."""
         encoder = self.prompt_encoder
-        sparse = encoder.embed_points(prompts.point_coords, prompts.point_labels)
-        if prompts.mask_inputs is None:
-            dense = encoder.embed_no_mask(len(sparse))
-        else:
-            dense = encoder.embed_masks(prompts.mask_inputs, prompts.has_mask)
-        affinity = of_prompts(encoder.affinity(image_embeddings), image_index)
-        dense = encoder.add_maps(dense, prompts.point_coords, prompts.point_labels, affinity)
+        sparse, dense = encoder.embed_prompts(prompts, image_embeddings, image_index)
         channels = 4 * encoder.embed_dim  # the rest are the affinity features
         embeddings = of_prompts(image_embeddings[:, :channels], image_index)
         return self.mask_decoder.predict_masks(embeddings, encoder.get_dense_pe(), sparse, dense)
@@ -155,10 +151,3 @@ class Sam(nn.Module):
             "iou_predictions": iou_pred,
             "low_res_logits": low_res_logits,
         }
-
-
-def of_prompts(x: Tensor, image_index: Int[Tensor, " N"]) -> Tensor:
-    """What belongs to the image of each prompt; that of a single image is not repeated."""
-    if len(x) == 1:
-        return x
-    return x.index_select(0, image_index)  # a fifth of the time of [...]

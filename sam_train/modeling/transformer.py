@@ -49,12 +49,7 @@ class TwoWayAttentionBlock(nn.Module):
         query_pe: Float[Tensor, "N T C"],
         key_pe: Float[Tensor, "1 HW C"],
     ) -> tuple[Float[Tensor, "N T C"], Float[Tensor, "N HW C"]]:
-        if self.skip_first_layer_pe:
-            queries = self.self_attn(q=queries, k=queries, v=queries)
-        else:
-            q = queries + query_pe
-            queries = queries + self.self_attn(q=q, k=q, v=queries)
-        queries = self.norm1(queries)
+        queries = self.norm1(self.attend_to_tokens(queries, query_pe))
 
         q, k = queries + query_pe, keys + key_pe
         queries = self.norm2(queries + self.cross_attn_token_to_image(q=q, k=k, v=keys))
@@ -63,6 +58,14 @@ class TwoWayAttentionBlock(nn.Module):
         q = queries + query_pe
         keys = self.norm4(keys + self.cross_attn_image_to_token(q=k, k=q, v=queries))
         return queries, keys
+
+    def attend_to_tokens(
+        self, queries: Float[Tensor, "N T C"], query_pe: Float[Tensor, "N T C"]
+    ) -> Float[Tensor, "N T C"]:
+        if self.skip_first_layer_pe:
+            return self.self_attn(q=queries, k=queries, v=queries)
+        q = queries + query_pe
+        return queries + self.self_attn(q=q, k=q, v=queries)
 
 
 class TwoWayTransformer(nn.Module):
@@ -76,10 +79,11 @@ class TwoWayTransformer(nn.Module):
         num_heads: int,
         mlp_dim: int,
         dropout: float = 0.0,
+        block_type: type[TwoWayAttentionBlock] = TwoWayAttentionBlock,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            TwoWayAttentionBlock(
+            block_type(
                 embedding_dim,
                 num_heads,
                 mlp_dim=mlp_dim,

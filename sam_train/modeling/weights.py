@@ -11,10 +11,13 @@ from timm.layers import resample_abs_pos_embed_nhwc
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.modeling.conversion.official_names import family_of, from_official, to_official
+
 StateDict = Mapping[str, Tensor]
 
 # Width of the image encoder's position table -> name in sam_model_registry.
 VIT_NAMES = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
+EFFICIENT_NAMES = {192: "efficient_sam_ti", 384: "efficient_sam_s"}
 
 
 def load_checkpoint(sam: nn.Module, path: str | Path) -> None:
@@ -27,27 +30,17 @@ def load_checkpoint(sam: nn.Module, path: str | Path) -> None:
 
 
 def load_official(sam: nn.Module, path: str | Path) -> None:
-    """Loads a .pth file of the segment_anything package, or of its fine-tunes.
+    """Loads a published .pth file of the model's family, or of its fine-tunes.
 
     The state dict may be the whole file or its entry "model". Code in the file is not run.
     """
     path = Path(path)
-    state_dict = {timm_name(name): tensor for name, tensor in read_pickle(path).items()}
-    load_strictly(sam, state_dict, path)
+    load_strictly(sam, from_official(read_pickle(path), sam), path)
 
 
 def official_state_dict(sam: nn.Module) -> dict[str, Tensor]:
-    """The weights under the names of the segment_anything package, in its order."""
-    return {official_name(name): tensor for name, tensor in sam.state_dict().items()}
-
-
-def timm_name(name: str) -> str:
-    """The MLP layers of an encoder block are lin1 and lin2 in SAM, fc1 and fc2 in timm."""
-    return re.sub(r"^(image_encoder\.blocks\.\d+\.mlp\.)lin", r"\1fc", name)
-
-
-def official_name(name: str) -> str:
-    return re.sub(r"^(image_encoder\.blocks\.\d+\.mlp\.)fc", r"\1lin", name)
+    """The weights under the names of the family's published files, in their order."""
+    return to_official(sam.state_dict(), sam)
 
 
 def load_strictly(sam: nn.Module, state_dict: StateDict, path: Path) -> None:
@@ -89,11 +82,16 @@ def first_difference(own: StateDict, state_dict: StateDict) -> str | None:
 
 
 def likely_model(state_dict: StateDict) -> str:
-    """Guesses the registry name from the image encoder, as a sentence's end."""
+    """Guesses the registry name from the names and the encoder's width, as a sentence's end."""
     table = state_dict.get("image_encoder.pos_embed")
-    name = None if table is None else VIT_NAMES.get(table.shape[-1])
-    if any(key.startswith("image_encoder.trunk.") for key in state_dict):
-        name = "tiny"
+    width = None if table is None else table.shape[-1]
+    name = family_of(state_dict.keys()) or VIT_NAMES.get(width)
+    if name == "efficient_sam":
+        name = EFFICIENT_NAMES.get(width)
+    if name == "Hugging Face":
+        return "its names are Hugging Face's: convert it with python -m tools.checkpoint from-hf"
+    if name in ("HQ-SAM", "SAM 2"):
+        return f"it looks like {name}, which is no model of sam_model_registry"
     if name is None:
         return "it looks like no model of sam_model_registry"
     return f'it looks like {name}: build sam_model_registry["{name}"]'

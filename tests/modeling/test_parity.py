@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sam_train import sam_model_registry
 from sam_train.modeling.build import build_sam_vit_b
 from sam_train.modeling.checkpoint import official_state_dict
-from sam_train.modeling.weights import timm_name
+from sam_train.modeling.conversion.official_names import SAM, renamed
 
 PARAMETERS = {"vit_b": 93_735_472, "vit_l": 312_342_832, "vit_h": 641_090_608}
 
@@ -45,8 +45,8 @@ def assert_same_embedding(image_size: int) -> None:
         )
     draw_weights(official)
     prefix = "image_encoder."
-    renamed = {timm_name(prefix + k): tensor for k, tensor in official.state_dict().items()}
-    ours.load_state_dict({k.removeprefix(prefix): v for k, v in renamed.items()}, assign=True)
+    weights = renamed({prefix + k: tensor for k, tensor in official.state_dict().items()}, SAM)
+    ours.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items()}, assign=True)
     image = torch.randn(1, 3, image_size, image_size)
     with torch.no_grad():
         expected = official(image)

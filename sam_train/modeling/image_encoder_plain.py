@@ -1,0 +1,77 @@
+"""EfficientSAM's image encoder: a plain ViT, every block of which sees the whole image."""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam_train.modeling.layers import sam_neck
+
+PATCH, TABLE_SIDE = 16, 14  # pixels; cells of the position table, of pre-training at 224 pixels
+
+
+class ImageEncoderPlain(nn.Module):
+    """ViT-Ti or ViT-S before SAM's neck (EfficientSAM, Xiong et al. 2023), with its names.
+
+    The position table stays that of pre-training. It is enlarged for every image, bicubic without
+    antialias; its first row belongs to a class token that does not exist any more.
+    """
+
+    def __init__(
+        self,
+        img_size: int,
+        embed_dim: int,
+        *,
+        depth: int,
+        num_heads: int,
+        out_chans: int = 256,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.img_size = img_size
+        self.embedding_size = img_size // PATCH
+        self.pos_embed = nn.Parameter(torch.zeros(1, TABLE_SIDE**2 + 1, embed_dim))
+        self.patch_embed = nn.ModuleDict(
+            {"proj": nn.Conv2d(3, embed_dim, kernel_size=PATCH, stride=PATCH)}
+        )
+        drop_path = torch.linspace(0, drop_path_rate, depth, device="cpu").tolist()
+        self.blocks = nn.ModuleList(
+            Block(
+                embed_dim,
+                num_heads,
+                qkv_bias=True,
+                drop_path=rate,
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            )
+            for rate in drop_path
+        )
+        self.neck = sam_neck(embed_dim, out_chans)
+
+    def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
+        x = self.patch_embed["proj"](x)
+        size = x.shape[-2:]
+        table = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (TABLE_SIDE, TABLE_SIDE))
+        x = x + F.interpolate(table, size, mode="bicubic", align_corners=False)
+        x = x.flatten(2).transpose(1, 2)  # (B, hw, C)
+        for block in self.blocks:
+            x = block(x)
+        return self.neck(x.transpose(1, 2).unflatten(2, size))
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def position_code(self) -> Float[Tensor, "1 C h w"]:
+        """Zeros: positions enter before the blocks, nothing is added to the embedding."""
+        norm = self.neck[-1].weight
+        return norm.new_zeros(1, len(norm), self.embedding_size, self.embedding_size)
+
+    def layer_of(self, name: str) -> int:
+        """The layer of a parameter for layer-wise decay: 0 the embedding, then blocks, neck."""
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1
+        return 0 if name.startswith(("patch_embed", "pos_embed")) else self.num_layers + 1
