@@ -6,12 +6,22 @@ python -m data_engine.serve pool=folder pool.path=PHOTOS checkpoint=MODEL output
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
+
+if TYPE_CHECKING:
+    from data_engine.annotation.provenance import Stamp
+    from data_engine.people.store import Store
+    from data_engine.pool import Pool
+    from data_engine.service.prefilling import Prefill
+    from data_engine.service.workbench import Workbench
+    from sam_train.modeling.sam import Sam
+
+PHASES = ("assisted_manual", "semi_automatic")  # in which people work
 
 # Of the keys that are no constructor's argument.
 TYPES = {
@@ -27,6 +37,10 @@ TYPES = {
     "port": int,
     "token_days": float,
     "lease_s": float,
+    "store_url": str | None,
+    "masks_from": str | None,
+    "review_share": float,
+    "gold_share": float,
     "ahead": int,
     "images_in_memory": int,
     "disk_bytes": int,
@@ -53,87 +67,159 @@ def run(cfg: DictConfig) -> None:
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     check_values(values, TYPES)
     check_types(values)
+    check_shares(values)
     set_threads(cfg.threads)
+    phase_of(cfg)
     checkpoint = known_checkpoint(cfg.checkpoint, cfg.model_type)
     pool = instantiate(cfg.pool, _convert_="all")
     output_dir = Path(cfg.output_dir)
     with locked(output_dir / ("collected" if cfg.collect else "serving")):
-        store = Store(output_dir / "people.sqlite")
-        store.add_images(pool.keys())
+        store = Store(cfg.store_url or output_dir / "people.sqlite")
         sam = load_sam(checkpoint, cfg.model_type, cfg.device)
-        if cfg.collect:
-            run_collect(cfg, store, pool, sam)
-        else:
-            run_server(cfg, store, pool, sam)
+        (run_collect if cfg.collect else run_server)(cfg, store, pool, sam)
 
 
-def run_collect(cfg: DictConfig, store: Any, pool: Any, sam: Any) -> None:
-    """Makes a dataset version of what was saved since the last one."""
+def phase_of(cfg: DictConfig) -> str:
+    """The phase that people work in."""
+    phase = cfg.phase._target_.split(".")[-2]
+    if phase not in PHASES:
+        raise ValueError(f"people work in {' or '.join(PHASES)}, not in {phase}: phase={PHASES[0]}")
+    if phase == "semi_automatic" and not cfg.collect and cfg.masks_from is None:
+        raise ValueError("the detector needs masks to learn from: add masks_from=DATASET")
+    return phase
+
+
+def check_shares(values: dict[str, Any]) -> None:
+    """Refuses shares that are none, and tasks that nobody could do."""
+    for key in ("review_share", "gold_share"):
+        if not 0 <= values[key] <= 1:
+            raise ValueError(f"{key} is {values[key]}: a share lies between 0 and 1")
+    annotators, reviewers = values["annotators"], values["reviewers"] or values["annotators"]
+    if unknown := set(reviewers) - set(annotators):
+        raise ValueError(f"the reviewer {min(unknown)} is none of annotators={annotators}: add it")
+    if values["review_share"] and len(set(annotators)) < 2:
+        raise ValueError("nobody reviews their own work: name a second one in annotators=[A,B]")
+
+
+def stamp_of(cfg: DictConfig) -> "Stamp":
+    """What the masks of people under this config have in common."""
     from data_engine.annotation.provenance import Stamp
-    from data_engine.people.collect import collect
     from data_engine.run_folder import config_sha256
-    from sam_train.data.store.bad_samples import BadSampleLog
     from sam_train.data.store.durable import file_sha256
 
-    output_dir, phase = Path(cfg.output_dir), cfg.phase._target_.split(".")[-2]
-    if phase != "assisted_manual":
-        raise ValueError(f"people work in assisted_manual, not in {phase}: leave `phase` out")
     config: Any = OmegaConf.to_container(cfg)
+    decisive = {key: config[key] for key in ("phase", "pool", "checkpoint", "round")}
+    phase: Any = phase_of(cfg)
+    return Stamp(phase, cfg.round, file_sha256(Path(cfg.checkpoint)), config_sha256(decisive))
+
+
+def run_collect(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> None:
+    """Makes a dataset version of what was finished since the last one."""
+    from data_engine.people.collect import collect
+    from sam_train.data.store.bad_samples import BadSampleLog
+
+    output_dir = Path(cfg.output_dir)
     manifest = collect(
         store,
         pool,
         sam,
         output_dir,
         build_phase=instantiate(cfg.phase),
-        stamp=Stamp(phase, cfg.round, file_sha256(Path(cfg.checkpoint)), config_sha256(config)),
+        stamp=stamp_of(cfg),
         images_per_shard=cfg.images_per_shard,
         on_bad=BadSampleLog(output_dir / "bad_samples.jsonl"),
     )
     if manifest is None:
-        print("nothing was saved since the last version")
+        print("nothing was finished since the last version")
         return
     masks = sum(entry.mask_count for entry in manifest.shards)
     images = sum(entry.image_count for entry in manifest.shards)
     print(f"version {manifest.version} of {output_dir / 'dataset'}: {images} images, {masks} masks")
 
 
-def run_server(cfg: DictConfig, store: Any, pool: Any, sam: Any) -> None:
+def run_server(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> None:
     """Prints a link for every annotator and answers until it is stopped."""
     import uvicorn
 
-    from data_engine.pool import to_sample
     from data_engine.service.app import create_app
-    from data_engine.service.embeddings import Embeddings
     from data_engine.service.guard import LOOPBACK
     from data_engine.service.tokens import Tokens
-    from data_engine.service.workbench import Workbench
-    from sam_train.data.store.durable import file_sha256
 
-    output_dir, model_sha256 = Path(cfg.output_dir), file_sha256(Path(cfg.checkpoint))
+    output_dir = Path(cfg.output_dir)
     if cfg.host not in LOOPBACK and not cfg.public_names:
         raise ValueError(
             f"host={cfg.host} is reached from outside: say under which names, "
             "public_names=[NAME or address]"
         )
     tokens = Tokens(output_dir / "tokens", cfg.annotators, days=cfg.token_days, clock=time.time)
-    embeddings = Embeddings(
-        sam,
-        lambda key: to_sample(pool.image(key), image_id=1, with_masks=False).image_bytes,
-        output_dir / "embeddings" / model_sha256[:16],
-        in_memory=cfg.images_in_memory,
-        disk_bytes=cfg.disk_bytes,
-    )
-    workbench = Workbench(
-        store, embeddings, model_sha256=model_sha256, lease_s=cfg.lease_s, ahead=cfg.ahead
-    )
-    app = create_app(workbench, tokens, hosts=LOOPBACK | set(cfg.public_names))
     with listening(cfg.host, cfg.port) as sock:
+        app = create_app(
+            build_workbench(cfg, store, pool, sam), tokens, hosts=LOOPBACK | set(cfg.public_names)
+        )
         name, port = (cfg.public_names or [cfg.host])[0], sock.getsockname()[1]
         for annotator in cfg.annotators:
             link = f"http://{name}:{port}/#token={tokens.token_of(annotator)}"
             print(f"{annotator}: {link}", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=200)
         uvicorn.Server(config).run(sockets=[sock])
+
+
+def build_workbench(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> "Workbench":
+    """Puts the images into the queue, and together what answers requests about them."""
+    from data_engine.people.follow_up import Reviewing
+    from data_engine.people.gold import gold_images
+    from data_engine.people.queue import Terms
+    from data_engine.people.store import first_tasks
+    from data_engine.pool import to_sample
+    from data_engine.service.embeddings import Embeddings
+    from data_engine.service.workbench import Rules, Workbench
+
+    stamp = stamp_of(cfg)
+    embeddings = Embeddings(
+        sam,
+        lambda key: to_sample(pool.image(key), image_id=1, with_masks=False).image_bytes,
+        Path(cfg.output_dir) / "embeddings" / stamp.model_sha256[:16],
+        in_memory=cfg.images_in_memory,
+        disk_bytes=cfg.disk_bytes,
+    )
+    tasks = first_tasks(
+        pool.keys(),
+        phase=stamp.phase,
+        round=stamp.round,
+        gold=gold_images(pool, cfg.gold_share) if cfg.gold_share else (),
+        annotators=cfg.annotators,
+    )
+    store.add(tasks)
+    rules = Rules(
+        stamp,
+        Terms(cfg.lease_s, cfg.gold_share, frozenset(cfg.reviewers or cfg.annotators)),
+        Reviewing(cfg.review_share),
+        cfg.phase.duplicate_iou,
+    )
+    return Workbench(
+        store,
+        embeddings,
+        model_sha256=stamp.model_sha256,
+        rules=rules,
+        prefill=build_prefill(cfg, sam, stamp),
+        ahead=cfg.ahead,
+    )
+
+
+def build_prefill(cfg: DictConfig, sam: "Sam", stamp: "Stamp") -> "Prefill | None":
+    """What prefills masks: the detector of the semi-automatic phase, trained if it is not yet."""
+    if stamp.phase != "semi_automatic":
+        return None
+    from data_engine.annotation.annotators import NoAnnotator
+    from data_engine.annotation.task import TaskPredictor
+    from data_engine.service.prefilling import DetectorPrefill
+    from data_engine.single_phase import dataset_samples
+
+    predictor = TaskPredictor(sam.eval())
+    phase = instantiate(cfg.phase)(predictor, stamp, NoAnnotator(predictor, stamp, lambda key: []))
+    folder = Path(cfg.output_dir) / "detector" / f"{stamp.model_sha256[:16]}"
+    phase.prepare(lambda: dataset_samples(Path(cfg.masks_from)), folder)
+    return DetectorPrefill(phase)
 
 
 def listening(host: str, port: int) -> socket.socket:

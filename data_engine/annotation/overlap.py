@@ -1,5 +1,7 @@
 """Which masks show the same object: overlap of run-length masks."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
 
@@ -29,3 +31,13 @@ def without_duplicates(
             kept.append(annotation)
             shown.append(annotation["segmentation"])
     return kept
+
+
+def covered(mask: Rle, others: Mapping[int, Rle], *, duplicate_iou: float) -> int | None:
+    """The first of the others (by id) that shows the same object as the mask."""
+    if not others:
+        return None
+    overlaps = rle_iou([mask], list(others.values()))[0]
+    return next(
+        (id for id, iou in zip(others, overlaps, strict=True) if iou >= duplicate_iou), None
+    )

@@ -4,11 +4,16 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
+from data_engine.people.crops import Crop, covering
 from sam_train.data.records import Prompt
 from sam_train.data.rle import Rle
 
-ActionKind = Literal["point", "box", "choose", "brush", "delete", "undo", "redo"]
+ActionKind = Literal[
+    "point", "box", "choose", "brush", "delete", "undo", "redo", "accept", "reject"
+]
 KINDS: tuple[str, ...] = get_args(ActionKind)
+VERDICTS = ("accept", "reject")
+WHOLE_IMAGE = 0  # in place of an object: what a verdict is about
 
 MAX_OBJECTS = 100_000
 MAX_SECONDS = 3600.0  # of one action: whoever takes longer has left
@@ -29,8 +34,9 @@ class Action:
 
     `coords` are x, y of a point, XYXY of a box, or x, y, x, y, ... along a brush stroke of a
     `radius`. `label` is 1 for foreground (paint) and 0 for background (erase), or the number of
-    the candidate that was chosen. `seq` counts the actions of the image. `seconds` passed since
-    the action before, by the annotator's own clock, which does not jump.
+    the candidate that was chosen. `seq` counts the actions of the task. `seconds` passed since
+    the action before, by the annotator's own clock, which does not jump. `crop` is the XYXY part
+    of the image that the model looked at, None for all of it.
     """
 
     seq: int
@@ -41,13 +47,14 @@ class Action:
     coords: tuple[float, ...] = ()
     label: int | None = None
     radius: float | None = None
+    crop: Crop | None = None
     candidates: tuple[Candidate, ...] = ()  # the model's answer to a point or a box
     model_sha256: str | None = None
 
     def same_request(self, other: "Action") -> bool:
         """Whether the other is this one again, sent by a client that had no answer."""
         mine, theirs = (
-            (a.seq, a.object, a.kind, a.coords, a.label, a.radius, a.annotator)
+            (a.seq, a.object, a.kind, a.coords, a.label, a.radius, a.crop, a.annotator)
             for a in (self, other)
         )
         return mine == theirs
@@ -68,8 +75,20 @@ class Action:
 
 def check_action(action: Action, size: tuple[int, int]) -> None:
     """Raises a ValueError for an action that no page of ours sends; `size` is (H, W)."""
-    if not 1 <= action.object <= MAX_OBJECTS:
-        raise ValueError(f"object {action.object} is not between 1 and {MAX_OBJECTS:,}")
+    _check_form(action)
+    if action.kind == "brush":
+        _check_stroke(action, size)
+    elif action.coords:
+        _check_inside(action, size)
+    if action.crop is not None:
+        _check_crop(action, size)
+
+
+def _check_form(action: Action) -> None:
+    """What can be said without the image."""
+    lowest = WHOLE_IMAGE if action.kind in VERDICTS else 1
+    if not lowest <= action.object <= MAX_OBJECTS:
+        raise ValueError(f"object {action.object} is not between {lowest} and {MAX_OBJECTS:,}")
     if not 0 <= action.seconds <= MAX_SECONDS:
         raise ValueError(f"{action.seconds} seconds are not between 0 and {MAX_SECONDS:g}")
     if not all(map(math.isfinite, action.coords)):
@@ -80,10 +99,6 @@ def check_action(action: Action, size: tuple[int, int]) -> None:
         raise ValueError(f"a {action.kind} does not have {count} coordinates")
     if action.kind in ("point", "brush") and action.label not in (0, 1):
         raise ValueError(f"the label of a {action.kind} is 1 or 0, not {action.label}")
-    if action.kind == "brush":
-        _check_stroke(action, size)
-    elif action.coords:
-        _check_inside(action, size)
 
 
 def _check_stroke(action: Action, size: tuple[int, int]) -> None:
@@ -100,3 +115,15 @@ def _check_inside(action: Action, size: tuple[int, int]) -> None:
         raise ValueError(f"a {action.kind} lies outside of the image of {width} x {height} pixels")
     if action.kind == "box" and (x[1] - x[0] < 1 or y[1] - y[0] < 1):
         raise ValueError("a box must be at least a pixel wide and high, from its upper left")
+
+
+def _check_crop(action: Action, size: tuple[int, int]) -> None:
+    assert action.crop is not None
+    if action.kind not in ("point", "box"):
+        raise ValueError(f"a {action.kind} has no crop")
+    if covering(action.crop, size) != action.crop:
+        raise ValueError("the crop is none that the server answered: ask for one first")
+    x0, y0, x1, y1 = action.crop
+    x, y = action.coords[::2], action.coords[1::2]
+    if min(x) < x0 or min(y) < y0 or max(x) > x1 or max(y) > y1:
+        raise ValueError(f"the {action.kind} lies outside of its crop")

@@ -1,66 +1,74 @@
 """People as an `Annotator`: what they drew and saved, as the masks of a phase."""
 
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from data_engine.annotation.annotators import KnownMasks
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import Answer, Task, TaskPredictor, next_id
-from data_engine.people.drawing import Drawing, DrawnObject
-from sam_train.data.records import Annotation, Prompt, annotation_from_rle
+from data_engine.people.drawing import Drawing
+from data_engine.people.outcomes import Outcome, outcome
+from data_engine.people.store import Store, StoredTask
+from sam_train.data.records import Annotation
 
 
 @dataclass(frozen=True)
 class SavedAnswers:
-    """Answers with the drawings that people saved; an image that nobody saved gets no mask."""
+    """Answers with what people saved; an image that nobody saved gets no mask."""
 
     predictor: TaskPredictor
     stamp: Stamp
     known_masks: KnownMasks
-    saved_drawing: Callable[[str], Drawing | None]  # of an image's key
+    store: Store
     name: str = "people"
 
     def annotate(self, task: Task, prefilled: list[Annotation]) -> Answer:
-        drawing = self.saved_drawing(task.key)
-        if drawing is None:
+        outcomes = image_outcomes(self.store, task.key, self.stamp)
+        if not outcomes:
             return Answer()
-        return answer_of(drawing, self.stamp, first_id=next_id(task.current, prefilled))
+        masks = {annotation["id"]: annotation for annotation in outcomes[-1].annotations}
+        prefilled_ids = {annotation["id"] for annotation in prefilled}
+        added = [mask for id, mask in masks.items() if id not in prefilled_ids]
+        return Answer(
+            [{**mask, "id": id} for id, mask in enumerate(added, next_id(task.current, prefilled))],
+            removed_ids=frozenset(prefilled_ids - masks.keys()),
+            seconds_elsewhere=round(sum(part.seconds_elsewhere for part in outcomes), 3),
+        )
+
+    def shown(self, task: Task) -> list[Annotation]:
+        """The masks that were prefilled when the image came to people, as they left them."""
+        tasks = self.store.tasks_of(task.key)
+        given = self.store.given(tasks[0].key) if tasks else None
+        outcomes = image_outcomes(self.store, task.key, self.stamp)
+        left = {mask["id"]: mask for mask in outcomes[-1].annotations} if outcomes else {}
+        return [left.get(mask["id"], mask) for mask in given or []]
 
 
-def answer_of(drawing: Drawing, stamp: Stamp, *, first_id: int = 1) -> Answer:
-    """The masks of a drawing with who made them, how, and in how many seconds.
+def image_outcomes(store: Store, image: str, stamp: Stamp) -> list[Outcome]:
+    """What came of each finished task of an image, the oldest first."""
+    outcomes = (task_outcome(store, task, stamp) for task in store.tasks_of(image))
+    return [found for found in outcomes if found is not None]
 
-    Time on objects that were deleted again belongs to no mask.
+
+def task_outcome(store: Store, task: StoredTask, stamp: Stamp) -> Outcome | None:
+    """What came of a task; None if it is not finished, or its image was skipped.
+
+    A review that was skipped leaves the masks as they were.
     """
-    seconds: dict[int, float] = defaultdict(float)
-    elapsed: dict[int, float] = {}  # seconds on its object, up to and with each action
-    for action in drawing.log:
-        seconds[action.object] += action.seconds
-        elapsed[action.seq] = seconds[action.object]
-    drawn = [item for item in drawing.objects() if item.mask is not None]
-    added = [
-        _annotation(item, stamp, elapsed, id=id, seconds=seconds[item.id])
-        for id, item in enumerate(drawn, start=first_id)
-    ]
-    elsewhere = sum(seconds.values(), 0.0) - sum(seconds[item.id] for item in drawn)
-    return Answer(added, seconds_elsewhere=round(elsewhere, 3))
+    stamp = replace(stamp, phase=task.phase, round=task.round)
+    if task.state == "saved":
+        return outcome(drawing_of(store, task), stamp, reviewer=task.reviewer)
+    if task.is_review and task.state == "skipped":
+        return Outcome(store.given(task.key) or [])
+    return None
 
 
-def _annotation(
-    drawn: DrawnObject, stamp: Stamp, elapsed: dict[int, float], *, id: int, seconds: float
-) -> Annotation:
-    assert drawn.mask is not None
-    prompts: list[Prompt] = [action.prompt(elapsed[action.seq]) for action in drawn.actions]
-    models = [prompted.action.model_sha256 for prompted in drawn.prompted]
-    answer = drawn.answer
-    return annotation_from_rle(
-        drawn.mask,
-        id=id,
-        predicted_iou=answer["predicted_iou"] if answer else 1.0,
-        stability_score=answer["stability_score"] if answer else 1.0,
-        point_coords=[p["coords"] for p in prompts if p["type"] == "point"][:1],
-        provenance=replace(stamp, model_sha256=models[-1] if models else None).provenance(
-            drawn.actions[-1].annotator, prompts, seconds=float(seconds)
-        ),
+def drawing_of(store: Store, task: StoredTask) -> Drawing:
+    """What was drawn in a task whose image was prepared."""
+    if task.size is None:
+        raise ValueError(f"{task.key}: nobody has had this image yet")
+    return Drawing(
+        task.size,
+        store.actions(task.key),
+        given=store.given(task.key) or [],
+        is_review=task.is_review,
     )

@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from data_engine.annotation.annotators import Annotator
 from data_engine.annotation.provenance import Stamp
+from data_engine.annotation.task import TaskPredictor
 from data_engine.executors.local import LocalExecutor
 from data_engine.people.answers import SavedAnswers
-from data_engine.people.drawing import Drawing
 from data_engine.people.store import Store
 from data_engine.phase_run import PhaseRun
-from data_engine.phases.phase import BuildAnnotator, BuildPhase
+from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase
+from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.pool import Pool
 from data_engine.rounds import Images
 from data_engine.run_folder import read_json, write_json
@@ -32,7 +34,7 @@ def collect(
     images_per_shard: int,
     on_bad: OnBad,
 ) -> Manifest | None:
-    """Adds the images that were saved since the last version to `output_dir`/dataset.
+    """Adds the images that were finished since the last version to `output_dir`/dataset.
 
     Returns the new version, or None if nothing was saved. Interrupted, it goes on with the same
     images when it is called again.
@@ -51,12 +53,13 @@ def collect(
         with_masks=False,
         on_bad=on_bad,
     )
+    build_phase, build_annotator = with_answers(build_phase, store)
     phase_run = PhaseRun(
         dataset=dataset,
         folder=folder,
         stamp=stamp,
         build_phase=build_phase,
-        build_annotator=build_answers(store),
+        build_annotator=build_annotator,
         known_masks=pool.known_masks,
         executor=LocalExecutor(),
         on_bad=on_bad,
@@ -73,30 +76,30 @@ def collect(
     )
 
 
-def build_answers(store: Store) -> BuildAnnotator:
-    """What people saved in the store, as an annotator to be built."""
-    return partial(SavedAnswers, saved_drawing=partial(saved_drawing, store))
+def with_answers(build_phase: BuildPhase, store: Store) -> tuple[BuildPhase, BuildAnnotator]:
+    """The phase with what people were shown, and what they saved as its annotator."""
+
+    def build(predictor: TaskPredictor, stamp: Stamp, annotator: Annotator) -> Phase:
+        assert isinstance(annotator, SavedAnswers)
+        phase = build_phase(predictor, stamp, annotator)
+        if isinstance(phase, SemiAutomatic):
+            phase.shown = annotator.shown
+        return phase
+
+    return build, partial(SavedAnswers, store=store)
 
 
 def batch(store: Store, dataset: Dataset, parent: Manifest | None, path: Path) -> list[str]:
-    """The saved images that no version has, written down before anything is made of them."""
+    """The finished images that no version has, written down before anything is made of them."""
     if path.exists():
         return read_json(path)
     collected: set[str] = set()
     for entry in parent.shards if parent else ():
         collected.update(ensure_index(dataset.root / entry.images).keys)
-    keys = [key for key in store.keys("saved") if key not in collected]
+    keys = [key for key in store.final_images() if key not in collected]
     if keys:
         write_json(path, keys)
     return keys
-
-
-def saved_drawing(store: Store, key: str) -> Drawing | None:
-    """What was drawn on an image, if it was saved."""
-    image = store.image(key)
-    if image is None or image.state != "saved" or image.size is None:
-        return None
-    return Drawing(image.size, store.actions(key))
 
 
 def no_samples() -> Iterable[Sample]:

@@ -1,12 +1,13 @@
-"""What the actions on one image amount to: its objects, with undo and redo."""
+"""What the actions of one task amount to: the objects of its image, with undo and redo."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_engine.people.actions import Action, Candidate
+from data_engine.people.actions import VERDICTS, WHOLE_IMAGE, Action, Candidate
 from data_engine.people.strokes import painted
+from sam_train.data.records import Annotation
 from sam_train.data.rle import Rle, decode_rle, encode_mask, rle_area
 
 
@@ -26,13 +27,17 @@ class Prompted:
 class DrawnObject:
     """One object: the model's answer to its prompts, and over it all that was brushed.
 
-    Pixels that a person painted or erased stay as they are, whatever the model says later.
+    Pixels that a person painted or erased stay as they are, whatever the model says later. A
+    `given` object was there before; `verdict` is what the annotator thinks of it: accept,
+    correct, reject, or None.
     """
 
     id: int
     prompted: tuple[Prompted, ...]
     strokes: tuple[Action, ...]
     mask: Rle | None  # None: no pixel belongs to it
+    given: Annotation | None = None
+    verdict: str | None = None
 
     @property
     def answer(self) -> Candidate | None:
@@ -47,10 +52,23 @@ class DrawnObject:
 
 
 class Drawing:
-    """All objects of one image of `size` (H, W), grown action by action."""
+    """All objects of one image of `size` (H, W), grown action by action.
 
-    def __init__(self, size: tuple[int, int], log: Iterable[Action] = ()) -> None:
+    `given` masks were there before. In a review they are judged and corrected, else they can only
+    be rejected.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        log: Iterable[Action] = (),
+        *,
+        given: Sequence[Annotation] = (),
+        is_review: bool = False,
+    ) -> None:
         self.size = size
+        self.is_review = is_review
+        self.given = {annotation["id"]: annotation for annotation in given}
         self.log: list[Action] = []
         self.done: list[Action] = []
         self.undone: list[Action] = []
@@ -70,6 +88,8 @@ class Drawing:
             self.done.append(action)
             self.undone.clear()
         self.log.append(action)
+        if changed.object == WHOLE_IMAGE:
+            self._objects.clear()
         self._objects.pop(changed.object, None)
         return changed
 
@@ -80,6 +100,10 @@ class Drawing:
             if not stack:
                 raise ValueError(f"there is nothing to {action.kind}")
             return stack[-1]
+        if action.kind in VERDICTS:
+            self._check_verdict(action)
+        elif action.object in self.given:
+            self._check_correction(action)
         if action.kind == "choose":
             prompted = self.object(action.object).prompted
             count = len(prompted[-1].action.candidates) if prompted else 0
@@ -89,34 +113,80 @@ class Drawing:
             raise ValueError(f"there is no object {action.object} to delete")
         return action
 
+    @property
+    def image_verdict(self) -> str | None:
+        """What was said last of the image as a whole: accept, reject, or None."""
+        verdicts = [action.kind for action in self.done if action.object == WHOLE_IMAGE]
+        return verdicts[-1] if verdicts else None
+
     def object(self, id: int) -> DrawnObject:
         """An object by its id; one that was never touched, or is deleted, has no actions."""
         if id not in self._objects:
             actions = [action for action in self.done if action.object == id]
-            self._objects[id] = drawn_object(id, actions, self.size)
+            drawn = drawn_object(id, actions, self.size, given=self.given.get(id))
+            if drawn.given and drawn.verdict is None and self.image_verdict == "accept":
+                drawn = replace(drawn, verdict="accept")
+            self._objects[id] = drawn
         return self._objects[id]
 
     def objects(self) -> list[DrawnObject]:
-        """Those that are not deleted, in the order of their first action."""
-        ids = dict.fromkeys(action.object for action in self.done)
-        return [drawn for drawn in map(self.object, ids) if drawn.actions]
+        """The given ones, then those that are not deleted in the order of their first action."""
+        ids = dict.fromkeys([*self.given, *(action.object for action in self.done)])
+        drawn = (self.object(id) for id in ids if id != WHOLE_IMAGE)
+        return [item for item in drawn if item.given or item.actions]
+
+    def unjudged(self) -> list[int]:
+        """The ids of a review's given objects that still need a verdict."""
+        if not self.is_review or self.image_verdict:
+            return []
+        return [id for id in self.given if self.object(id).verdict is None]
+
+    def _check_verdict(self, action: Action) -> None:
+        if action.object == WHOLE_IMAGE:
+            if not self.is_review:
+                raise ValueError("only a review says something of the image as a whole")
+        elif action.object not in self.given:
+            raise ValueError(f"object {action.object} is none that was given: delete it instead")
+
+    def _check_correction(self, action: Action) -> None:
+        if not self.is_review:
+            raise ValueError(
+                f"object {action.object} is locked: reject it and draw it as a new object"
+            )
+        if action.kind == "delete":
+            raise ValueError(f"object {action.object} was drawn by somebody else: reject it")
 
 
-def drawn_object(id: int, actions: Iterable[Action], size: tuple[int, int]) -> DrawnObject:
-    """Folds the actions of one object; a delete starts it afresh."""
+def drawn_object(
+    id: int,
+    actions: Iterable[Action],
+    size: tuple[int, int],
+    *,
+    given: Annotation | None = None,
+) -> DrawnObject:
+    """Folds the actions of one object; a delete or a verdict starts it afresh."""
     prompted: list[Prompted] = []
     strokes: list[Action] = []
+    verdict: str | None = None
     for action in actions:
-        if action.kind == "delete":
+        if action.kind == "delete" or action.kind in VERDICTS:
             prompted, strokes = [], []
-        elif action.kind == "choose":
+            verdict = action.kind if given else None
+            continue
+        if given:
+            verdict = "correct"
+        if action.kind == "choose":
             assert action.label is not None
             prompted[-1] = Prompted(prompted[-1].action, action.label)
         elif action.kind == "brush":
             strokes.append(action)
         else:
             prompted.append(Prompted(action, surest(action.candidates)))
-    return DrawnObject(id, tuple(prompted), tuple(strokes), _mask(prompted, strokes, size))
+    below = prompted[-1].candidate["segmentation"] if prompted else None
+    if below is None and given:
+        below = given["segmentation"]
+    mask = painted_over(below, strokes, size)
+    return DrawnObject(id, tuple(prompted), tuple(strokes), mask, given, verdict)
 
 
 def surest(candidates: Iterable[Candidate]) -> int:
@@ -128,9 +198,9 @@ def surest(candidates: Iterable[Candidate]) -> int:
     return ranks.index(max(ranks))
 
 
-def _mask(prompted: list[Prompted], strokes: list[Action], size: tuple[int, int]) -> Rle | None:
-    rle = prompted[-1].candidate["segmentation"] if prompted else None
+def painted_over(below: Rle | None, strokes: list[Action], size: tuple[int, int]) -> Rle | None:
+    """The mask after the strokes; None if no pixel is left."""
     if strokes:
-        below = np.zeros(size, bool) if rle is None else decode_rle(rle)
-        rle = encode_mask(painted(below, strokes))
-    return rle if rle is not None and rle_area(rle) > 0 else None
+        canvas = np.zeros(size, bool) if below is None else decode_rle(below)
+        below = encode_mask(painted(canvas, strokes))
+    return below if below is not None and rle_area(below) > 0 else None

@@ -1,58 +1,20 @@
-"""Tasks and actions in a database: the only SQL. An answered request is on the disk."""
+"""Tasks and actions in a database. An answered request is on the disk."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    Connection,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    and_,
-    create_engine,
-    event,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import and_, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from data_engine.people.actions import Action
+from data_engine.people.queue import Terms, not_yours, renew, take
+from data_engine.people.tables import ACTIONS, IMAGES, TASKS, open_tables
+from sam_train.data.records import Annotation, PhaseName
 
-_META = MetaData()
-_IMAGES = Table(
-    "images",
-    _META,
-    Column("key", String, primary_key=True),
-    Column("place", Integer, nullable=False, index=True),
-    Column("state", String, nullable=False, default="open"),  # saved, skipped, unusable
-    Column("holder", String),
-    Column("lease_until", Float, nullable=False, default=0.0),
-    Column("digest", String, unique=True),  # of the pixels
-    Column("height", Integer),
-    Column("width", Integer),
-    Column("reason", String),  # why it is unusable
-)
-_ACTIONS = Table(
-    "actions",
-    _META,
-    Column("key", String, primary_key=True),
-    Column("seq", Integer, primary_key=True),
-    Column("action", JSON, nullable=False),
-)
-
-
-class NotYours(ValueError):
-    """The image is not, or no longer, the annotator's to work on."""
+BETWEEN = "~"  # the key of an image and what tells its tasks apart; no key of an image has it
 
 
 class OutOfStep(ValueError):
@@ -60,183 +22,286 @@ class OutOfStep(ValueError):
 
 
 @dataclass(frozen=True)
-class StoredImage:
-    """Where the work on one image stands."""
+class NewTask:
+    """Something to do on an image, from the masks that it has."""
 
     key: str
+    image: str
+    kind: str = "annotate"  # or review
+    phase: PhaseName = "assisted_manual"
+    round: int = 1
+    place: int = 0
+    is_gold: bool = False
+    only_for: str | None = None
+    maker: str | None = None
+    given: Sequence[Annotation] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class StoredTask:
+    """Where the work on a task stands; its masks and actions are asked for apart."""
+
+    key: str
+    image: str
+    kind: str
+    phase: PhaseName
+    round: int
+    place: int
     state: str
+    is_last: bool
+    is_gold: bool
+    maker: str | None
     holder: str | None
-    size: tuple[int, int] | None  # (H, W), known once it was prepared
+    finished_at: float | None  # seconds since the epoch
     reason: str | None
+    size: tuple[int, int] | None  # (H, W), known once the image was prepared
+
+    @property
+    def is_review(self) -> bool:
+        return self.kind == "review"
+
+    @property
+    def reviewer(self) -> str | None:
+        """Who reviewed, if that is what the task is."""
+        return self.holder if self.is_review else None
+
+    @property
+    def next_key(self) -> str:
+        """The key of the task that follows on this image."""
+        _, _, number = self.key.partition(BETWEEN)
+        return f"{self.image}{BETWEEN}{int(number or 1) + 1}"
+
+
+_COLUMNS = [
+    *(TASKS.c[name] for name in StoredTask.__dataclass_fields__ if name in TASKS.c),
+    IMAGES.c.height,
+    IMAGES.c.width,
+]
+_IS_FINAL = and_(
+    TASKS.c.is_last,
+    TASKS.c.is_gold.is_(False),
+    or_(TASKS.c.state == "saved", and_(TASKS.c.state == "skipped", TASKS.c.kind == "review")),
+)
 
 
 class Store:
-    """Which image is whose, and every action on it. Any number of threads and processes.
+    """Which task is whose, and every action on it. Any number of threads and processes.
 
     Times are seconds since the epoch. A lease that ran out only lets somebody else take the
-    image: its holder goes on until then, and nothing that was stored is lost.
+    task: its holder goes on until then, and nothing that was stored is lost.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(self._engine, "connect", _durable)
-        _META.create_all(self._engine)
+    def __init__(self, where: Path | str) -> None:
+        self._engine = open_tables(where)
+        self.name = self._engine.url.render_as_string(hide_password=True)
 
     def close(self) -> None:
         self._engine.dispose()
 
-    def add_images(self, keys: Sequence[str]) -> None:
-        """Takes in the images of a pool, in its order; those that are known keep their state.
+    # Tasks
 
-        Only those that could not be used get another chance. A known image that the pool lacks
+    def add(self, tasks: Sequence[NewTask]) -> None:
+        """Takes in first tasks of images; those that are known keep their state, in a new place.
+
+        Only those that could not be used get another chance. A known image that is not among them
         raises ValueError: its work belongs to another pool.
         """
         with self._engine.begin() as db:
-            known = set(db.scalars(select(_IMAGES.c.key)))
-            if foreign := known - set(keys):
+            places = dict(db.execute(select(TASKS.c.key, TASKS.c.place)).all())
+            known = set(db.scalars(select(TASKS.c.image)))
+            if foreign := known - {task.image for task in tasks}:
                 raise ValueError(
                     f"the output folder holds work on {min(foreign)} and the pool has no such "
                     "image: choose another output_dir or give the pool that it was made on"
                 )
-            unusable = update(_IMAGES).where(_IMAGES.c.state == "unusable")
+            unusable = update(TASKS).where(TASKS.c.state == "unusable")
             db.execute(unusable.values(state="open", reason=None, holder=None))
-            rows = [{"key": k, "place": n} for n, k in enumerate(keys) if k not in known]
-            if rows:
-                db.execute(insert(_IMAGES), rows)
+            for task in tasks:
+                if places.get(task.key, task.place) != task.place:
+                    moved = update(TASKS).where(TASKS.c.image == task.image)
+                    db.execute(moved.values(place=task.place))
+            if new := [_row(task) for task in tasks if task.key not in places]:
+                db.execute(insert(TASKS), new)
+            images = set(db.scalars(select(IMAGES.c.key)))
+            if missing := dict.fromkeys(t.image for t in tasks if t.image not in images):
+                db.execute(insert(IMAGES), [{"key": key} for key in missing])
 
-    def claim(self, annotator: str, *, now: float, lease_s: float) -> str | None:
-        """Gives the annotator the image they hold, else the next that nobody does; None: all done.
-
-        One statement, so no two get the same.
-        """
-        is_open = _IMAGES.c.state == "open"
-        held = select(_IMAGES.c.key).where(is_open, _IMAGES.c.holder == annotator)
-        free = select(_IMAGES.c.key).where(
-            is_open, or_(_IMAGES.c.holder.is_(None), _IMAGES.c.lease_until < now)
-        )
-        first_held, first_free = (
-            query.order_by(_IMAGES.c.place).limit(1).scalar_subquery() for query in (held, free)
-        )
-        take = (
-            update(_IMAGES)
-            .where(_IMAGES.c.key == func.coalesce(first_held, first_free))
-            .values(holder=annotator, lease_until=now + lease_s)
-            .returning(_IMAGES.c.key)
-        )
+    def claim(self, annotator: str, *, now: float, terms: Terms) -> str | None:
+        """Gives the annotator the task they hold, else the next; None if none is left for them."""
         with self._engine.begin() as db:
-            return db.scalar(take)
+            return take(db, annotator, now=now, terms=terms)
+
+    def extend_leases(self, until: float) -> None:
+        """Gives everybody who holds a task time: nobody could renew while the server was away."""
+        held = and_(TASKS.c.state == "open", TASKS.c.holder.is_not(None))
+        with self._engine.begin() as db:
+            db.execute(update(TASKS).where(held).values(lease_until=until))
 
     def upcoming(self, count: int) -> list[str]:
-        """The next images that nobody has had yet."""
-        query = (
-            select(_IMAGES.c.key)
-            .where(_IMAGES.c.state == "open", _IMAGES.c.holder.is_(None))
-            .order_by(_IMAGES.c.place)
-            .limit(count)
-        )
+        """The next tasks that nobody has had yet."""
+        free = and_(TASKS.c.state == "open", TASKS.c.holder.is_(None))
+        query = select(TASKS.c.key).where(free).order_by(TASKS.c.place).limit(count)
         with self._engine.connect() as db:
             return list(db.scalars(query))
 
-    def identify(self, key: str, digest: str, size: tuple[int, int]) -> str | None:
+    def identify(self, image: str, digest: str, size: tuple[int, int]) -> str | None:
         """Notes the pixels of an image; returns another image's key if it shows the same."""
-        note = update(_IMAGES).where(_IMAGES.c.key == key)
+        note = update(IMAGES).where(IMAGES.c.key == image)
         try:
             with self._engine.begin() as db:
                 db.execute(note.values(digest=digest, height=size[0], width=size[1]))
         except IntegrityError:
             with self._engine.connect() as db:
-                return db.scalar(select(_IMAGES.c.key).where(_IMAGES.c.digest == digest))
+                return db.scalar(select(IMAGES.c.key).where(IMAGES.c.digest == digest))
         return None
 
     def leave_out(self, key: str, reason: str) -> None:
-        """Takes an image that cannot be used out of the queue."""
+        """Takes a task whose image cannot be used out of the queue."""
         with self._engine.begin() as db:
-            leave = update(_IMAGES).where(_IMAGES.c.key == key, _IMAGES.c.state == "open")
+            leave = update(TASKS).where(TASKS.c.key == key, TASKS.c.state == "open")
             db.execute(leave.values(state="unusable", reason=reason))
 
     def renew(self, key: str, annotator: str, *, now: float, lease_s: float) -> None:
-        """Prolongs the lease; NotYours if somebody else has taken the image."""
+        """Prolongs the lease; NotYours if somebody else has taken the task."""
         with self._engine.begin() as db:
-            _renew(db, key, annotator, now + lease_s)
+            renew(db, key, annotator, now + lease_s)
+
+    def finish(
+        self, key: str, annotator: str, state: str, *, now: float, follow_up: NewTask | None = None
+    ) -> None:
+        """Marks a task `saved` or `skipped` and adds what follows, both or neither.
+
+        Again by the same annotator changes nothing.
+        """
+        mine = and_(TASKS.c.key == key, TASKS.c.holder == annotator)
+        values = {"state": state, "finished_at": now, "is_last": follow_up is None}
+        with self._engine.begin() as db:
+            finished = update(TASKS).where(mine, TASKS.c.state == "open")
+            if db.execute(finished.values(**values)).rowcount:
+                if follow_up is not None:
+                    db.execute(insert(TASKS), [_row(follow_up)])
+            elif db.scalar(select(TASKS.c.state).where(mine)) != state:
+                raise not_yours(key)
+
+    # Masks and actions
+
+    def give(self, key: str, given: Sequence[Annotation]) -> None:
+        """Notes the masks that a phase prefilled, unless there are any: what was shown stays."""
+        with self._engine.begin() as db:
+            note = update(TASKS).where(TASKS.c.key == key, TASKS.c.given.is_(None))
+            db.execute(note.values(given=list(given)))
+
+    def given(self, key: str) -> list[Annotation] | None:
+        """The masks that were there before the task; None if the phase was not asked yet."""
+        with self._engine.connect() as db:
+            return db.scalar(select(TASKS.c.given).where(TASKS.c.key == key))
 
     def append(self, key: str, action: Action, *, now: float, lease_s: float) -> None:
         """Stores an action and prolongs the lease, both or neither."""
         content = json.loads(json.dumps(asdict(action)))
+        row = {"task": key, "seq": action.seq, "at": now, "action": content}
         try:
             with self._engine.begin() as db:
-                _renew(db, key, action.annotator, now + lease_s)
-                db.execute(insert(_ACTIONS).values(key=key, seq=action.seq, action=content))
+                renew(db, key, action.annotator, now + lease_s)
+                db.execute(insert(ACTIONS).values(row))
         except IntegrityError as error:
             raise OutOfStep(
                 "another tab has changed this image: the page shows its state now"
             ) from error
 
-    def finish(self, key: str, annotator: str, state: str) -> None:
-        """Marks an image `saved` or `skipped`. Again by the same annotator changes nothing."""
-        finished = update(_IMAGES).where(
-            _IMAGES.c.key == key,
-            _IMAGES.c.holder == annotator,
-            _IMAGES.c.state.in_(["open", state]),
-        )
-        with self._engine.begin() as db:
-            if db.execute(finished.values(state=state)).rowcount == 0:
-                raise _not_yours(key)
-
     def actions(self, key: str) -> list[Action]:
-        """All that was done to an image, in order."""
-        query = select(_ACTIONS.c.action).where(_ACTIONS.c.key == key).order_by(_ACTIONS.c.seq)
+        """All that was done in a task, in order."""
+        query = select(ACTIONS.c.action).where(ACTIONS.c.task == key).order_by(ACTIONS.c.seq)
         with self._engine.connect() as db:
             return [_action(content) for content in db.scalars(query)]
 
-    def image(self, key: str) -> StoredImage | None:
+    def action_count(self, key: str) -> int:
+        """How many actions of a task are stored."""
         with self._engine.connect() as db:
-            row = db.execute(select(_IMAGES).where(_IMAGES.c.key == key)).one_or_none()
-        if row is None:
-            return None
-        size = None if row.height is None else (row.height, row.width)
-        return StoredImage(row.key, row.state, row.holder, size, row.reason)
+            return db.scalar(select(func.count()).where(ACTIONS.c.task == key)) or 0
 
-    def keys(self, state: str) -> list[str]:
-        """The images in a state, in the order of the pool."""
-        query = select(_IMAGES.c.key).where(_IMAGES.c.state == state).order_by(_IMAGES.c.place)
-        with self._engine.connect() as db:
-            return list(db.scalars(query))
+    # Where the work stands
 
-    def unusable(self) -> list[StoredImage]:
-        """The images that were left out, each with its reason."""
-        found = (self.image(key) for key in self.keys("unusable"))
-        return [image for image in found if image is not None]
+    def task(self, key: str) -> StoredTask | None:
+        return next(iter(self._tasks(TASKS.c.key == key)), None)
+
+    def tasks_of(self, image: str) -> list[StoredTask]:
+        """The tasks of an image, the oldest first; without gold ones."""
+        tasks = self._tasks(TASKS.c.image == image, TASKS.c.is_gold.is_(False))
+        return sorted(tasks, key=lambda task: (len(task.key), task.key))
+
+    def all_tasks(self) -> list[StoredTask]:
+        """Every task, in the order of the queue."""
+        return self._tasks()
+
+    def final_images(self) -> list[str]:
+        """The images whose work is done and reviewed if it had to be, in the order of the queue."""
+        return [task.image for task in self._tasks(_IS_FINAL)]
+
+    def unusable(self) -> list[StoredTask]:
+        """The tasks whose images were left out, each with its reason."""
+        return self._tasks(TASKS.c.state == "unusable")
 
     def check_writable(self) -> None:
         """Raises what a write would raise."""
         with self._engine.begin() as db:
-            db.execute(update(_IMAGES).where(_IMAGES.c.key.is_(None)).values(holder=None))
+            db.execute(update(TASKS).where(false()).values(holder=None))
 
     def counts(self) -> dict[str, int]:
-        """How many images there are in each state, those in which there are any."""
-        query = select(_IMAGES.c.state, func.count()).group_by(_IMAGES.c.state)
+        """How many images are open, in review, saved, skipped and unusable."""
+        query = select(TASKS.c.kind, TASKS.c.state, func.count()).where(
+            TASKS.c.is_last, TASKS.c.is_gold.is_(False)
+        )
+        found = {"open": 0, "review": 0, "saved": 0, "skipped": 0, "unusable": 0}
         with self._engine.connect() as db:
-            return {state: count for state, count in db.execute(query)}
+            for kind, state, count in db.execute(query.group_by(TASKS.c.kind, TASKS.c.state)):
+                if kind == "review":
+                    state = {"open": "review", "skipped": "saved"}.get(state, state)
+                found[state] += count
+        return found
+
+    def _tasks(self, *conditions: Any) -> list[StoredTask]:
+        source = TASKS.join(IMAGES, TASKS.c.image == IMAGES.c.key)
+        query = select(*_COLUMNS).select_from(source).where(*conditions)
+        with self._engine.connect() as db:
+            rows = db.execute(query.order_by(TASKS.c.place, TASKS.c.key)).mappings().all()
+        return [_stored(dict(row)) for row in rows]
 
 
-def _durable(connection: Any, _: Any) -> None:
-    """SQLite so that readers never wait, and what was committed survives a power cut."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+def first_tasks(
+    keys: Iterable[str],
+    *,
+    phase: PhaseName = "assisted_manual",
+    round: int = 1,
+    gold: Iterable[str] = (),
+    annotators: Iterable[str] = (),
+) -> list[NewTask]:
+    """A task for each image in this order; for a `gold` one, of every annotator."""
+    gold, tasks = set(gold), list[NewTask]()
+    for place, key in enumerate(keys):
+        if BETWEEN in key:
+            raise ValueError(f"the image {key} has a {BETWEEN} in its key: rename it")
+        task = NewTask(key, key, phase=phase, round=round, place=place)
+        if key not in gold:
+            tasks.append(task)
+            continue
+        for name in annotators:
+            own = {"key": f"{key}{BETWEEN}gold-{name}", "only_for": name, "is_gold": True}
+            tasks.append(NewTask(**{**asdict(task), **own}))
+    return tasks
 
 
-def _renew(db: Connection, key: str, annotator: str, until: float) -> None:
-    mine = and_(_IMAGES.c.key == key, _IMAGES.c.holder == annotator, _IMAGES.c.state == "open")
-    if db.execute(update(_IMAGES).where(mine).values(lease_until=until)).rowcount == 0:
-        raise _not_yours(key)
+def _row(task: NewTask) -> dict[str, Any]:
+    given = None if task.given is None else list(task.given)
+    return asdict(task) | {"given": given, "state": "open", "is_last": True}
 
 
-def _not_yours(key: str) -> NotYours:
-    return NotYours(f"{key} is not yours any more: it was finished, or taken by somebody else")
+def _stored(row: dict[str, Any]) -> StoredTask:
+    height, width = row.pop("height"), row.pop("width")
+    return StoredTask(**row, size=None if height is None else (height, width))
 
 
 def _action(content: dict[str, Any]) -> Action:
-    lists: Iterable[str] = ("coords", "candidates")
-    return Action(**content | {name: tuple(content[name]) for name in lists})
+    tuples = {name: tuple(content[name]) for name in ("coords", "candidates")}
+    crop = content.get("crop")
+    return Action(**content | tuples | {"crop": tuple(crop) if crop else None})

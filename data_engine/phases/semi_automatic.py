@@ -1,5 +1,6 @@
 """Semi-automatic: confident masks are prefilled, the annotator adds what is missing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,20 +40,24 @@ class SemiAutomatic(Phase):
     duplicate_iou: float = 0.7
     boxes_per_batch: int = 32
     detector: ObjectDetector | None = field(default=None, init=False)
+    # The masks that people were shown when they answered; None: prefill now.
+    shown: Callable[[Task], list[Annotation]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         if self.boxes_per_batch < 1:
             raise ValueError(f"boxes_per_batch is {self.boxes_per_batch}: at least 1 is needed")
 
     def prepare(self, samples: Samples, folder: Path) -> None:
-        """Trains the box detector on the masks so far."""
+        """Trains the box detector on the masks so far, unless people have seen its masks."""
+        if self.shown is not None:
+            return
         self.predictor.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.detector = self.detector_training.fit_once(
             self.predictor, samples(), folder / "detector.safetensors"
         )
 
     def annotate(self, task: Task) -> Annotated:
-        proposed = self._confident_masks(task)
+        proposed = self.shown(task) if self.shown else self._confident_masks(task)
         prefilled = without_duplicates(proposed, task.current, duplicate_iou=self.duplicate_iou)
 
         answer = self.annotator.annotate(task, prefilled)
@@ -68,6 +73,11 @@ class SemiAutomatic(Phase):
             "seconds_elsewhere": answer.seconds_elsewhere,
         }
         return Annotated([*present, *added], counts)
+
+    def prefill(self, task: Task) -> list[Annotation]:
+        """The confident masks to show to an annotator."""
+        proposed = self._confident_masks(task)
+        return without_duplicates(proposed, task.current, duplicate_iou=self.duplicate_iou)
 
     @torch.no_grad()
     def _confident_masks(self, task: Task) -> list[Annotation]:

@@ -11,7 +11,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from data_engine.people.store import NotYours, OutOfStep
+from data_engine.people.queue import NotYours
+from data_engine.people.store import OutOfStep
 from data_engine.service.guard import LOOPBACK, Guard, refused
 from data_engine.service.routes import router
 from data_engine.service.tokens import Tokens, Unknown

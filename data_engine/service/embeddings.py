@@ -2,50 +2,52 @@
 
 import hashlib
 import json
-import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from data_engine.duplicates import pixel_digest
+from data_engine.people.crops import Crop
 from sam_train.data.images import read_image
 from sam_train.data.store.durable import durable_file
 from sam_train.evaluation.models.sam import SamSegmenter
+from sam_train.evaluation.models.segmenter import WindowSegmenter
 from sam_train.inference.predictor import SamPredictor
 from sam_train.modeling.sam import Sam
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PreparedImage:
-    """An image as every annotator gets it, and a segmenter that has encoded it."""
+    """An image as every annotator gets it, and a segmenter that has encoded it, or a crop of it."""
 
     key: str
     jpeg: bytes
-    digest: str  # of its pixels
-    segmenter: SamSegmenter
+    digest: str  # of the pixels that are encoded
+    size: tuple[int, int]  # (H, W) of the whole image
+    predictor: SamPredictor
+    segmenter: WindowSegmenter
+    crop: Crop | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)"""
-        size = self.segmenter.predictor.original_size
-        assert size is not None
-        return size
+    def corner(self) -> tuple[int, int]:
+        """The (x, y) in the image of the first pixel that is encoded."""
+        return (self.crop[0], self.crop[1]) if self.crop else (0, 0)
 
 
 class Embeddings:
     """Encodes images for many threads: each once, however many ask for it at the same time.
 
-    `in_memory` images stay ready, the ones used last; on disk the embeddings take at most
-    `disk_bytes`. They belong to one model, whose hash names their folder.
+    `in_memory` images and crops stay ready, the ones used last; on disk the embeddings take at
+    most `disk_bytes`. They belong to one model, whose hash names their folder. `segmenter_of` is
+    what answers prompts on an embedding.
     """
 
     def __init__(
@@ -56,63 +58,53 @@ class Embeddings:
         *,
         in_memory: int = 32,
         disk_bytes: int = 2_000_000_000,
+        segmenter_of: Callable[[SamPredictor], WindowSegmenter] = SamSegmenter,
     ) -> None:
         self._sam = sam.eval()
         self._jpeg_of = jpeg_of
-        self._folder = folder
+        self.folder = folder
         self._in_memory = in_memory
         self._disk_bytes = disk_bytes
-        self._ready: OrderedDict[str, Future[PreparedImage]] = OrderedDict()
+        self._segmenter_of = segmenter_of
+        self._ready: OrderedDict[tuple[str, Crop | None], Future[PreparedImage]] = OrderedDict()
         self._lock = threading.Lock()
-        self._ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encode-ahead")
 
-    def get(self, key: str) -> PreparedImage:
+    def get(self, key: str, crop: Crop | None = None) -> PreparedImage:
         """The image, encoded now if need be; raises ValueError or OSError if it cannot be read."""
         with self._lock:
-            future = self._ready.get(key)
+            future = self._ready.get((key, crop))
             is_mine = future is None
             if future is None:
-                future = self._ready[key] = Future()
-            self._ready.move_to_end(key)
+                future = self._ready[key, crop] = Future()
+            self._ready.move_to_end((key, crop))
             while len(self._ready) > self._in_memory:
                 self._ready.popitem(last=False)
         if is_mine:
             try:
-                future.set_result(self._prepare(key))
+                future.set_result(self._prepare(key, crop))
             except BaseException as error:
                 with self._lock:
-                    self._ready.pop(key, None)
+                    self._ready.pop((key, crop), None)
                 future.set_exception(error)
         return future.result()
 
-    def get_ahead(self, keys: Iterable[str]) -> None:
-        """Encodes images in the background, in this order."""
-        for key in keys:
-            if key not in self._ready:
-                self._ahead.submit(self._get_quietly, key)
-
-    def close(self) -> None:
-        """Lets the image under way finish and drops the rest."""
-        self._ahead.shutdown(cancel_futures=True)
-
-    def _get_quietly(self, key: str) -> None:
-        try:
-            self.get(key)
-        except (ValueError, OSError) as error:  # told to whoever gets the image
-            logger.warning(f"{key}: {error}")
-
-    def _prepare(self, key: str) -> PreparedImage:
-        jpeg = self._jpeg_of(key)
+    def _prepare(self, key: str, crop: Crop | None) -> PreparedImage:
+        jpeg = self.get(key).jpeg if crop else self._jpeg_of(key)
         predictor = SamPredictor(self._sam)
-        path = self._folder / f"{hashlib.sha256(jpeg).hexdigest()}.safetensors"
+        name = "-".join([hashlib.sha256(jpeg).hexdigest(), *map(str, crop or ())])
+        path = self.folder / f"{name}.safetensors"
         digest = load_embedding(predictor, path)
         if digest is None:
             image = read_image(jpeg)
+            if crop:
+                image = np.ascontiguousarray(image[crop[1] : crop[3], crop[0] : crop[2]])
             predictor.set_image(image)
             digest = pixel_digest(image)
             save_embedding(predictor, path, digest)
-            make_room(self._folder, self._disk_bytes)
-        return PreparedImage(key, jpeg, digest, SamSegmenter(predictor))
+            make_room(self.folder, self._disk_bytes)
+        size = self.get(key).size if crop else predictor.original_size
+        segmenter = self._segmenter_of(predictor)
+        return PreparedImage(key, jpeg, digest, size, predictor, segmenter, crop)
 
 
 def save_embedding(predictor: SamPredictor, path: Path, digest: str) -> None:

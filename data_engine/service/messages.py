@@ -50,12 +50,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_engine.people.actions import KINDS, Action, ActionKind
+from data_engine.annotation.overlap import covered
+from data_engine.people.actions import KINDS, WHOLE_IMAGE, Action, ActionKind, Candidate
 from data_engine.people.drawing import Drawing, DrawnObject
-from data_engine.service.workbench import Change, OpenTask
+from data_engine.service.workbench import Change, OpenTask, Rules
+from sam_train.data.rle import Rle, rle_area
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 MAX_COORDS = 40_000
+OVERLAP_RULE = (
+    "A new mask that covers one that is there (IoU of {iou:.2f} or more) is dropped; where masks "
+    "overlap less, both keep the pixels."
+)
 
 
 class Message(BaseModel):
@@ -74,6 +80,7 @@ class ActionMessage(Message):
     coords: list[Finite] = Field(default_factory=list, max_length=MAX_COORDS)
     label: int | None = None
     radius: Finite | None = None
+    crop: list[int] | None = Field(default=None, min_length=4, max_length=4)
 
     def action(self, annotator: str) -> Action:
         kind: ActionKind = self.kind  # type: ignore[assignment]  # one of them, by the pattern
@@ -86,7 +93,21 @@ class ActionMessage(Message):
             coords=tuple(map(float, self.coords)),
             label=self.label,
             radius=None if self.radius is None else float(self.radius),
+            crop=None if self.crop is None else tuple(self.crop),
         )
+
+
+class PreviewMessage(ActionMessage):
+    """A point or box that is only thought of."""
+
+    seq: int = 0
+    seconds: Finite = 0.0
+
+
+class CropMessage(Message):
+    """The part of the image in view, XYXY."""
+
+    crop: list[Finite] = Field(min_length=4, max_length=4)
 
 
 class FinishMessage(Message):
@@ -95,37 +116,75 @@ class FinishMessage(Message):
     seq: int = Field(ge=0)
 
 
-def task_view(task: OpenTask, progress: dict[str, int]) -> dict[str, Any]:
-    """An image with all that is drawn on it; the object touched last with its candidates."""
+def task_view(task: OpenTask, rules: Rules, progress: dict[str, int]) -> dict[str, Any]:
+    """A task with all that is drawn on its image; the object touched last with its candidates."""
     height, width = task.image.size
-    done = task.drawing.done
+    touched = [action.object for action in task.drawing.done if action.object != WHOLE_IMAGE]
+    iou = rules.duplicate_iou
     return {
-        "key": task.image.key,
+        "key": task.task.key,
+        "kind": task.task.kind,
+        "phase": task.task.phase,
         "width": width,
         "height": height,
         "progress": progress,
-        "current": done[-1].object if done else None,
+        "current": touched[-1] if touched else None,
+        "duplicate_iou": iou,
+        "rule": OVERLAP_RULE.format(iou=iou),
         **_state(task.drawing),
-        "objects": [object_view(drawn) for drawn in task.drawing.objects()],
+        "objects": object_views(task.drawing, task.drawing.objects(), iou),
     }
 
 
-def change_view(change: Change) -> dict[str, Any]:
+def change_view(change: Change, rules: Rules) -> dict[str, Any]:
     """What an action changed."""
-    return _state(change.drawing) | {"objects": [object_view(drawn) for drawn in change.objects]}
+    objects = object_views(change.drawing, change.objects, rules.duplicate_iou)
+    return _state(change.drawing) | {"objects": objects}
 
 
-def object_view(drawn: DrawnObject) -> dict[str, Any]:
-    """One object as the page shows it; without prompts and strokes it is deleted."""
+def preview_view(candidate: Candidate) -> dict[str, Any]:
+    """A mask that is not stored; null if it has no pixel."""
+    is_empty = rle_area(candidate["segmentation"]) == 0
+    mask = None if is_empty else candidate["segmentation"]
+    return {"mask": mask, "predicted_iou": candidate["predicted_iou"]}
+
+
+def object_views(
+    drawing: Drawing, shown: list[DrawnObject], duplicate_iou: float
+) -> list[dict[str, Any]]:
+    """Objects of a drawing as the page shows them, each with the one before that it covers."""
+    first: dict[int, Rle] = {}  # what comes before, by id
+    duplicates: dict[int, int | None] = {}
+    ids = {item.id for item in shown}
+    for item in drawing.objects():
+        if item.mask is None or item.verdict == "reject":
+            continue
+        if item.id in ids and item.given is None:
+            duplicates[item.id] = covered(item.mask, first, duplicate_iou=duplicate_iou)
+        first[item.id] = item.mask
+    return [
+        object_view(item, duplicates.get(item.id), is_review=drawing.is_review) for item in shown
+    ]
+
+
+def object_view(drawn: DrawnObject, duplicate_of: int | None, *, is_review: bool) -> dict[str, Any]:
+    """One object; see above."""
     prompts = [action.prompt() for action in drawn.actions if action.kind in ("point", "box")]
     last = drawn.prompted[-1] if drawn.prompted else None
+    scores = drawn.answer or drawn.given
     return {
         "id": drawn.id,
+        "given": drawn.given is not None,
+        "locked": drawn.given is not None and not is_review,
+        "verdict": drawn.verdict,
         "mask": drawn.mask,
+        "predicted_iou": scores["predicted_iou"] if scores else None,
+        "stability_score": scores["stability_score"] if scores else None,
         "prompts": [{key: p[key] for key in ("type", "coords", "label")} for p in prompts],
         "candidates": list(last.action.candidates) if last else [],
         "chosen": last.chosen if last else None,
         "strokes": len(drawn.strokes),
+        "duplicate_of": duplicate_of,
     }
 
 
@@ -134,4 +193,5 @@ def _state(drawing: Drawing) -> dict[str, Any]:
         "seq": len(drawing.log),
         "can_undo": bool(drawing.done),
         "can_redo": bool(drawing.undone),
+        "image_verdict": drawing.image_verdict,
     }

@@ -6,7 +6,15 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from data_engine.service.health import problems
-from data_engine.service.messages import ActionMessage, FinishMessage, change_view, task_view
+from data_engine.service.messages import (
+    ActionMessage,
+    CropMessage,
+    FinishMessage,
+    PreviewMessage,
+    change_view,
+    preview_view,
+    task_view,
+)
 from data_engine.service.tokens import Unknown
 from data_engine.service.workbench import Workbench
 
@@ -32,8 +40,12 @@ Annotator = Annotated[str, Depends(annotator_of)]
 @router.get("/health")
 def health(bench: Bench) -> Response:
     """What is wrong, in sentences; status 503 if there is anything."""
-    wrong = problems(bench.store)
-    content = {"status": "ill" if wrong else "ok", "problems": wrong, "images": progress(bench)}
+    wrong = problems(bench.store, bench.folder)
+    content = {
+        "status": "ill" if wrong else "ok",
+        "problems": wrong,
+        "images": bench.store.counts(),
+    }
     return JSONResponse(content, 503 if wrong else 200)
 
 
@@ -44,9 +56,9 @@ def annotator(name: Annotator) -> dict[str, str]:
 
 @router.post("/api/task")
 def claim(bench: Bench, name: Annotator) -> dict[str, Any]:
-    """The image to work on, or none with what is done."""
-    task = bench.claim(name)
-    return {"progress": progress(bench)} if task is None else task_view(task, progress(bench))
+    """The task to work on, or none with what is done."""
+    task, counts = bench.claim(name), bench.store.counts()
+    return {"progress": counts} if task is None else task_view(task, bench.rules, counts)
 
 
 @router.get("/api/tasks/{key}/image")
@@ -56,7 +68,17 @@ def image(key: str, bench: Bench, name: Annotator) -> Response:
 
 @router.post("/api/tasks/{key}/actions")
 def act(key: str, message: ActionMessage, bench: Bench, name: Annotator) -> dict[str, Any]:
-    return change_view(bench.act(key, message.action(name)))
+    return change_view(bench.act(key, message.action(name)), bench.rules)
+
+
+@router.post("/api/tasks/{key}/preview")
+def preview(key: str, message: PreviewMessage, bench: Bench, name: Annotator) -> dict[str, Any]:
+    return preview_view(bench.preview(key, message.action(name)))
+
+
+@router.post("/api/tasks/{key}/crop")
+def crop(key: str, message: CropMessage, bench: Bench, name: Annotator) -> dict[str, Any]:
+    return {"crop": bench.crop(key, name, tuple(message.crop))}
 
 
 @router.post("/api/tasks/{key}/lease")
@@ -75,8 +97,3 @@ def finish(
 ) -> dict[str, Any]:
     bench.finish(key, name, seq=message.seq, state=state)
     return {}
-
-
-def progress(bench: Workbench) -> dict[str, int]:
-    """How many images are in each state."""
-    return {"open": 0, "saved": 0, "skipped": 0, "unusable": 0} | bench.store.counts()

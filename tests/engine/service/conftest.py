@@ -12,13 +12,17 @@ from fastapi.testclient import TestClient
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.people.collect import collect
-from data_engine.people.store import Store
+from data_engine.people.queue import Terms
+from data_engine.people.store import Store, first_tasks
 from data_engine.phases.assisted_manual import AssistedManual
+from data_engine.phases.phase import BuildPhase
+from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.pool import Pool, to_sample
 from data_engine.service.app import create_app
 from data_engine.service.embeddings import Embeddings
+from data_engine.service.prefilling import Prefill
 from data_engine.service.tokens import Tokens
-from data_engine.service.workbench import Workbench
+from data_engine.service.workbench import Rules, Workbench
 from sam_train.data.records import Sample
 from sam_train.data.scenes import SceneSet
 from sam_train.data.store.manifest import Dataset
@@ -79,19 +83,33 @@ def pool() -> Pool:
 
 
 @pytest.fixture
-def build(tmp_path: Path, pool: Pool, sam: Sam, clock: Clock) -> Build:
+def rules() -> Rules:
+    return Rules(Stamp("assisted_manual", 3, "model", "config"), Terms(lease_s=60.0))
+
+
+@pytest.fixture
+def prefill() -> Prefill | None:
+    return None
+
+
+@pytest.fixture
+def build(
+    tmp_path: Path, pool: Pool, sam: Sam, clock: Clock, rules: Rules, prefill: Prefill | None
+) -> Build:
     """Builds a server on what the last one left."""
 
     def built() -> tuple[FastAPI, Tokens]:
         store = Store(tmp_path / "people.sqlite")
-        store.add_images(pool.keys())
+        store.add(first_tasks(pool.keys(), phase=rules.stamp.phase, round=3))
         embeddings = Embeddings(
             sam,
             lambda key: to_sample(pool.image(key), image_id=1, with_masks=False).image_bytes,
             tmp_path / "embeddings",
         )
         tokens = Tokens(tmp_path / "tokens", ["ana", "ben"], days=1.0, clock=clock)
-        bench = Workbench(store, embeddings, model_sha256="model", lease_s=60.0, clock=clock)
+        bench = Workbench(
+            store, embeddings, model_sha256="model", rules=rules, prefill=prefill, clock=clock
+        )
         return create_app(bench, tokens), tokens
 
     return built
@@ -112,21 +130,27 @@ def start(build: Build) -> Iterator[Callable[[], Callable[[str], Person]]]:
 
 
 @pytest.fixture
-def collected(tmp_path: Path, pool: Pool, sam: Sam) -> Callable[[], list[Sample]]:
+def collected(tmp_path: Path, pool: Pool, sam: Sam, rules: Rules) -> Callable[[], list[Sample]]:
     """Collects what was saved and returns all samples of the latest version."""
 
     def run() -> list[Sample]:
+        phases: dict[str, BuildPhase] = {
+            "assisted_manual": AssistedManual,
+            "semi_automatic": SemiAutomatic,
+        }
         collect(
             Store(tmp_path / "people.sqlite"),
             pool,
             sam,
             tmp_path,
-            build_phase=AssistedManual,
-            stamp=Stamp("assisted_manual", 3, "now", "config"),
+            build_phase=phases[rules.stamp.phase],
+            stamp=rules.stamp,
             images_per_shard=2,
             on_bad=lambda *_: None,
         )
         dataset = Dataset(tmp_path / "dataset")
+        if not dataset.versions():
+            return []
         return [s for entry in dataset.read().shards for s in dataset.samples(entry)]
 
     return run

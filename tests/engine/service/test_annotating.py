@@ -87,14 +87,8 @@ def test_undo_and_redo_go_through_all_objects(ana: Any) -> None:
     undone = ana.do("undo", object=2)
     redone = ana.do("redo", object=2)
 
-    assert undone["objects"][0] | {"prompts": []} == {
-        "id": 2,
-        "mask": None,
-        "prompts": [],
-        "candidates": [],
-        "chosen": None,
-        "strokes": 0,
-    }
+    gone = undone["objects"][0]
+    assert (gone["id"], gone["mask"], gone["prompts"], gone["strokes"]) == (2, None, [], 0)
     assert undone["can_redo"]
     assert mask_of(redone)[40, 40]
     assert not redone["can_redo"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_engine.people.store import Store
+from data_engine.people.store import Store, first_tasks
 from sam_train.data.rle import decode_rle
 
 
@@ -49,7 +49,8 @@ def test_after_all_images_there_is_none(ana: Any) -> None:
         ana.claim()
         assert ana.save().status_code == 200
 
-    assert ana.claim() == {"progress": {"open": 0, "saved": 3, "skipped": 0, "unusable": 0}}
+    counts = {"open": 0, "review": 0, "saved": 3, "skipped": 0, "unusable": 0}
+    assert ana.claim() == {"progress": counts}
 
 
 def test_to_save_twice_is_to_save_once(ana: Any) -> None:
@@ -99,7 +100,7 @@ def test_a_second_version_holds_what_was_saved_since_the_first(ana: Any, collect
 
 def test_a_pool_that_lacks_an_image_with_work_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "people.sqlite")
-    store.add_images(["a", "b"])
+    store.add(first_tasks(["a", "b"]))
 
     with pytest.raises(ValueError, match="no such image"):
-        store.add_images(["b"])
+        store.add(first_tasks(["b"]))
