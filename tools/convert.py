@@ -9,12 +9,17 @@ as images and their masks as label images, and convert those with `masks --layou
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sam_train.command_line import one_sentence_errors
 from tools.conversion.arguments import build_parser
 
-EXPORTS = {"export-coco", "export-lvis", "export-labels"}
+if TYPE_CHECKING:
+    from sam_train.data.records import Sample
+
+EXPORTS = {"export-coco", "export-lvis", "export-labels", "export-label-studio", "export-cvat"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,18 +63,28 @@ def export(parsed: argparse.Namespace) -> None:
     out = parsed.out.expanduser()
     on_bad = CountedBadSamples(out.with_name(f"{out.name}.bad_samples.jsonl"))
     samples = dataset_samples(location(parsed.dataset), parsed.version, on_bad)
+    print(write_export(samples, out, parsed))
+    print_bad(on_bad.counts, on_bad.path)
+
+
+def write_export(samples: "Iterator[Sample]", out: Path, parsed: argparse.Namespace) -> str:
+    """Writes samples in the format of the subcommand and returns what to say of it."""
     if parsed.command == "export-labels":
         from tools.conversion.label_images import export_labels
 
-        print(export_labels(samples, out))
-    else:
-        from tools.conversion.coco_document import export_coco
+        return export_labels(samples, out)
+    if parsed.command == "export-label-studio":
+        from tools.conversion.label_studio_tasks import export_label_studio
 
-        style = parsed.command.removeprefix("export-")
-        print(
-            export_coco(samples, out, style=style, polygons=parsed.polygons, images=parsed.images)
-        )
-    print_bad(on_bad.counts, on_bad.path)
+        return export_label_studio(samples, out, url=parsed.url, images=parsed.images)
+    if parsed.command == "export-cvat":
+        from tools.conversion.cvat_document import export_cvat
+
+        return export_cvat(samples, out, images=parsed.images)
+    from tools.conversion.coco_document import export_coco
+
+    style = parsed.command.removeprefix("export-")
+    return export_coco(samples, out, style=style, polygons=parsed.polygons, images=parsed.images)
 
 
 def print_bad(bad: dict[str, int], listed_in: Path) -> None:

@@ -12,6 +12,8 @@ from pycocotools import mask as coco_mask
 from sam_train.data.images import encode_jpeg
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import decode_rle, encode_mask
+from sam_train.data.sets.cvat_xml import CvatXml
+from sam_train.data.sets.label_studio_rle import unpack_brush
 from sam_train.data.sets.shard_set import ShardSet
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_shard
@@ -113,6 +115,54 @@ def test_an_lvis_json_says_that_no_image_was_searched_for_all_objects(tmp_path: 
     assert lvis["images"][0]["not_exhaustive_category_ids"] == [1]
     assert lvis["categories"][0] | {"image_count": 3, "instance_count": 6} == lvis["categories"][0]
     assert "iscrowd" not in lvis["annotations"][0]
+
+
+@pytest.mark.parametrize("format", ["label-studio", "cvat"])
+def test_masks_go_to_annotation_tools_and_back_bit_by_bit(tmp_path: Path, format: str) -> None:
+    write_dataset(tmp_path / "ds", IMAGES)
+    file, folder = f"{tmp_path}/out", f"{tmp_path}/photos"
+
+    main([f"export-{format}", f"{tmp_path}/ds", "--out", file, "--images", folder])
+    back = ["--annotations", file, "--images", folder, "--out", f"{tmp_path}/back"]
+    main([format, *back, "--workers", "1"])
+
+    found = masks(tmp_path / "back")
+    assert list(found) == [f"{format}-{key}" for key in IMAGES]
+    for key, expected in IMAGES.items():
+        assert np.array_equal(found[f"{format}-{key}"], expected)
+
+
+def test_label_studios_own_program_reads_and_writes_the_same_masks(tmp_path: Path) -> None:
+    brush = pytest.importorskip("label_studio_sdk.converter.brush")
+    write_dataset(tmp_path / "ds", IMAGES)
+
+    main(["export-label-studio", f"{tmp_path}/ds", "--out", f"{tmp_path}/out.json"])
+    tasks = json.loads((tmp_path / "out.json").read_text())
+
+    for task, expected in zip(tasks, IMAGES.values(), strict=True):
+        streams = [region["value"]["rle"] for region in task["annotations"][0]["result"]]
+        for stream, mask in zip(streams, expected, strict=True):
+            theirs = brush.decode_rle(stream).reshape(HEIGHT, WIDTH, 4)[..., 3] > 0
+            assert np.array_equal(theirs, mask)
+            again = brush.mask2rle(mask.astype(np.uint8) * 255)
+            assert np.array_equal(unpack_brush(again, (HEIGHT, WIDTH)), mask)
+
+
+def test_cvats_own_program_reads_and_writes_the_same_masks(tmp_path: Path) -> None:
+    cvat_masks = pytest.importorskip("cvat_sdk.masks")
+    write_dataset(tmp_path / "ds", IMAGES)
+
+    main(["export-cvat", f"{tmp_path}/ds", "--out", f"{tmp_path}/out.xml"])
+    images = CvatXml(tmp_path / "out.xml").images
+
+    for image, expected in zip(images, IMAGES.values(), strict=True):
+        for shape, mask in zip(image.shapes, expected, strict=True):
+            left, top, width, height = (int(shape[k]) for k in ("left", "top", "width", "height"))
+            runs = [float(run) for run in shape["rle"].split(",")]
+            points = [*runs, left, top, left + width - 1, top + height - 1]
+            theirs = cvat_masks.decode_mask(points, image_width=WIDTH, image_height=HEIGHT)
+            assert np.array_equal(theirs, mask)
+            assert cvat_masks.encode_mask(mask) == points
 
 
 @pytest.mark.parametrize(("count", "mode"), [(3, "L"), (254, "L"), (255, "I;16")])

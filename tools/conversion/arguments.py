@@ -32,8 +32,10 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
     _add_masks(commands)
     _add_bsds(commands)
     _add_via(commands)
+    _add_tools(commands)
     _add_coco_exports(commands)
     _add_label_export(commands)
+    _add_tool_exports(commands)
     return parser
 
 
@@ -87,6 +89,19 @@ def _add_via(commands: argparse._SubParsersAction) -> None:
     _add_path(parser, "--annotations", "the json: a saved project or exported annotations")
 
 
+def _add_tools(commands: argparse._SubParsersAction) -> None:
+    for name, text in (
+        ("label-studio", "the JSON of Label Studio (not JSON-MIN): brush, polygons, ellipses"),
+        ("cvat", "the xml of `CVAT for images 1.1`: masks, polygons, ellipses"),
+    ):
+        parser = _converter(commands, name, text)
+        _add_path(parser, "--images", "folder of the images")
+        _add_path(parser, "--annotations", "the file that was exported")
+        parser.add_argument(
+            "--boxes", action="store_true", help="take boxes for masks; left out otherwise"
+        )
+
+
 def _converter(
     commands: argparse._SubParsersAction, name: str, text: str
 ) -> argparse.ArgumentParser:
@@ -122,7 +137,7 @@ def _add_crowds(parser: argparse.ArgumentParser) -> None:
 def _add_coco_exports(commands: argparse._SubParsersAction) -> None:
     for name, style in (("export-coco", "COCO instances"), ("export-lvis", "LVIS-style")):
         parser = _exporter(commands, name, f"a version as {style} json, with masks as RLE")
-        parser.add_argument("--images", type=Path, help="also write the images to this folder")
+        _add_image_folder(parser)
         parser.add_argument(
             "--polygons",
             action="store_true",
@@ -140,6 +155,21 @@ def _add_label_export(commands: argparse._SubParsersAction) -> None:
     _exporter(commands, "export-labels", text)
 
 
+def _add_tool_exports(commands: argparse._SubParsersAction) -> None:
+    text = "a version as tasks of Label Studio with brush labels, bit-equal"
+    parser = _exporter(commands, "export-label-studio", text)
+    _add_image_folder(parser)
+    parser.add_argument(
+        "--url", default="", help="where Label Studio finds the images: /data/local-files/?d=NAME/"
+    )
+    text = "a version as the xml of `CVAT for images 1.1` with masks, bit-equal"
+    _add_image_folder(_exporter(commands, "export-cvat", text))
+
+
+def _add_image_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=Path, help="also write the images to this folder")
+
+
 def _exporter(
     commands: argparse._SubParsersAction, name: str, text: str
 ) -> argparse.ArgumentParser:
@@ -147,6 +177,6 @@ def _exporter(
         name, help=text, description=text, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("dataset", help="the dataset")
-    _add_path(parser, "--out", "the json, or the folder of the label PNGs")
+    _add_path(parser, "--out", "the json or xml, or the folder of the label PNGs")
     parser.add_argument("--version", default="latest", help="its version (%(default)s)")
     return parser

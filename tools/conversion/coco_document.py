@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sam_train.data.records import Annotation, Sample
 from sam_train.data.rle import decode_rle
 from sam_train.data.store.durable import durable_file
+from tools.conversion.image_files import write_image
 from tools.conversion.polygons import mask_polygons
 
 Style = Literal["coco", "lvis"]
@@ -51,9 +52,7 @@ def export_coco(
                 crowd = {"iscrowd": 0} if style == "coco" else {}
                 text = _text(entry | {"image_id": len(entries)} | crowd)
                 file.write((b",\n" if masks > 1 else b"\n") + text)
-            if images is not None:
-                with durable_file(images.expanduser() / f"{sample.key}.jpg") as image_file:
-                    image_file.write(sample.image_bytes)
+            write_image(sample, images)
         counted = {"image_count": len(entries), "instance_count": masks} if style == "lvis" else {}
         file.write(b'\n],"images":[\n' + b",\n".join(entries) + b"\n],")
         file.write(b'"categories":[' + _text(CATEGORIES[style] | counted) + b"]}")

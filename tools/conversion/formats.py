@@ -5,6 +5,8 @@ from typing import Any
 
 from sam_train.data.sets.bsds_set import BsdsSet
 from sam_train.data.sets.coco_set import CocoSet, PanopticSet
+from sam_train.data.sets.cvat_set import CvatSet
+from sam_train.data.sets.label_studio_set import LabelStudioSet
 from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.data.sets.mask_folder_set import MaskFolderSet
 from sam_train.data.sets.via_set import ViaSet
@@ -17,6 +19,8 @@ FORMATS = {
     "masks": MaskFolderSet,
     "bsds": BsdsSet,
     "via": ViaSet,
+    "label-studio": LabelStudioSet,
+    "cvat": CvatSet,
 }
 NOT_OF_THE_SET = {"command", "out", "source", "images_per_shard", "workers"}
 

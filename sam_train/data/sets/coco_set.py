@@ -14,7 +14,7 @@ from sam_train.data.images import image_size, read_image
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
 from sam_train.data.sets.coco_json import CocoJson, read_coco
-from sam_train.data.sets.image_folder import file_keys, image_of_file, require_folder
+from sam_train.data.sets.image_folder import file_below, file_keys, image_of_file, require_folder
 from sam_train.data.sets.known_masks import (
     UnusableMask,
     checked_masks,
@@ -131,9 +131,7 @@ def coco_files(
 def find_coco_image(entry: dict[str, Any], root: Path) -> Path:
     """The file of an image entry; LVIS's images are named by their id alone."""
     by_id = root / f"{entry['id']:012d}.jpg" if isinstance(entry["id"], int) else root / "none"
-    by_name = root / str(entry["file_name"]) if "file_name" in entry else by_id
-    if ".." in by_name.parts or not by_name.is_relative_to(root):
-        raise ValueError(f"the json names {by_name}, which is not below {root}; mend the name")
+    by_name = file_below(root, str(entry["file_name"])) if "file_name" in entry else by_id
     return by_id if by_id.is_file() and not by_name.is_file() else by_name
 
 

@@ -71,6 +71,14 @@ def require_file(file: str | os.PathLike[str], *, option: str, name: str) -> Pat
     return path
 
 
+def file_below(root: Path, name: str) -> Path:
+    """The file of this name below root; ValueError if the name leads elsewhere."""
+    file = root / name
+    if ".." in file.parts or not file.is_relative_to(root) or "\0" in name:
+        raise ValueError(f"the annotations name {file}, which is not below {root}; mend the name")
+    return file
+
+
 def safe_key(name: str) -> str:
     """The name with only letters, digits, `_` and `-`: no dot, which ends a key in a tar."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")

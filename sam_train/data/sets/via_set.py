@@ -4,21 +4,22 @@ Formats: https://www.robots.ox.ac.uk/~vgg/software/via/ (a project, or its expor
 """
 
 import json
-import math
 import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Bool
-
 from sam_train.data.images import image_size
 from sam_train.data.records import Rle
-from sam_train.data.rle import encode_mask
-from sam_train.data.sets.coco_set import coco_rle
-from sam_train.data.sets.image_folder import file_keys, image_of_file, require_file, require_folder
+from sam_train.data.sets.drawn_shapes import ellipse_rle, polygon_rle, rectangle_rle
+from sam_train.data.sets.image_folder import (
+    file_below,
+    file_keys,
+    image_of_file,
+    require_file,
+    require_folder,
+)
 from sam_train.data.sets.known_masks import readable_masks
 from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
@@ -61,24 +62,18 @@ def read_via(file: str | os.PathLike[str], root: Path, *, name: str) -> dict[Pat
     try:
         via = json.loads(path.read_bytes())
         entries = via.get("_via_img_metadata", via).values()
-        shapes_of: dict[Path, list[Shape]] = {}
+        shapes_of: dict[str, list[Shape]] = {}
         for entry in entries:
             regions = entry["regions"]
             regions = regions.values() if isinstance(regions, dict) else regions  # VIA 1, VIA 2
             shapes = [region["shape_attributes"] for region in regions]
-            shapes_of.setdefault(root / entry["filename"], []).extend(shapes)
+            shapes_of.setdefault(str(entry["filename"]), []).extend(shapes)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{name}: {path} is no VIA 1 or 2 json ({error!r}); export the annotations as json "
             f"there, VIA 3 as COCO"
         ) from error
-    if outside := [image for image in shapes_of if not _is_below(image, root)]:
-        raise ValueError(f"{name}: {path} names {outside[0]}, which is not below {root}")
-    return shapes_of
-
-
-def _is_below(file: Path, root: Path) -> bool:
-    return ".." not in file.parts and file.is_relative_to(root)
+    return {file_below(root, image): shapes for image, shapes in shapes_of.items()}
 
 
 def via_masks(image: Path, shapes: list[Shape], on_bad: OnBad | None) -> list[Rle]:
@@ -94,24 +89,14 @@ def shape_rle(shape: Shape, size: tuple[int, int]) -> Rle:
     kind = shape["name"]
     if kind == "polygon":
         points = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-        return coco_rle([[side for point in points for side in point]], size)
+        return polygon_rle(points, size)
     if kind == "rect":
         left, top = shape["x"], shape["y"]
-        right, bottom = left + shape["width"], top + shape["height"]
-        return coco_rle([[left, top, right, top, right, bottom, left, bottom]], size)
+        return rectangle_rle((left, top, left + shape["width"], top + shape["height"]), size)
     if kind in ("circle", "ellipse"):
-        return encode_mask(paint_ellipse(shape, size))
+        radii = (shape["r"],) * 2 if kind == "circle" else (shape["rx"], shape["ry"])
+        centre, theta = (shape["cx"], shape["cy"]), shape.get("theta", 0)
+        return ellipse_rle(centre, radii, size, radians=theta)
     if kind in ("point", "polyline", "line"):
-        return coco_rle([], size)
+        return polygon_rle([], size)
     raise ValueError(f"there is no shape {kind!r}")
-
-
-def paint_ellipse(shape: Shape, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """A circle (`r`) or an ellipse (`rx`, `ry`, turned clockwise by `theta` radians)."""
-    x = np.arange(size[1]) + 0.5 - shape["cx"]
-    y = np.arange(size[0])[:, None] + 0.5 - shape["cy"]
-    along, across = shape.get("rx", shape.get("r")), shape.get("ry", shape.get("r"))
-    if not min(along, across) > 0:
-        return np.zeros(size, bool)
-    cos, sin = math.cos(shape.get("theta", 0)), math.sin(shape.get("theta", 0))
-    return ((x * cos + y * sin) / along) ** 2 + ((y * cos - x * sin) / across) ** 2 <= 1
