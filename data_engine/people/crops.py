@@ -4,13 +4,15 @@ They are halves, quarters, ... of its sides, every half of their own length: few
 and whatever is in view lies in one that is at most four times as long.
 """
 
+from collections.abc import Sequence
+
 Crop = tuple[int, int, int, int]  # XYXY, image pixels
 
 MIN_SIDE = 96  # image pixels: fewer show no more than the image does
 MAX_HALVINGS = 5
 
 
-def covering(view: tuple[float, float, float, float], size: tuple[int, int]) -> Crop | None:
+def covering(view: Sequence[int | float], size: tuple[int, int]) -> Crop | None:
     """The smallest part that holds the view (XYXY); None: the whole image, of `size` (H, W)."""
     x0, y0, x1, y1 = view
     height, width = size
@@ -23,12 +25,13 @@ def covering(view: tuple[float, float, float, float], size: tuple[int, int]) -> 
     return None
 
 
-def _span(start: float, stop: float, length: int, halvings: int) -> tuple[int, int] | None:
-    """The part of one axis that holds a stretch of it, if there is one."""
+def _span(
+    start: int | float, stop: int | float, length: int, halvings: int
+) -> tuple[int, int] | None:
+    """The part of one axis in whose middle a stretch of it lies best, if any part holds it."""
     step = length / 2 ** (halvings + 1)
     first = int(start / step)
-    for number in range(max(first - 1, 0), min(first + 2, 2 ** (halvings + 1) - 1)):
-        low, high = round(number * step), round((number + 2) * step)
-        if low <= start and stop <= high:
-            return low, high
-    return None
+    near = range(max(first - 1, 0), min(first + 2, 2 ** (halvings + 1) - 1))
+    parts = [(round(number * step), round((number + 2) * step)) for number in near]
+    holding = [(low, high) for low, high in parts if low <= start and stop <= high]
+    return min(holding, key=lambda part: abs(sum(part) - start - stop), default=None)
