@@ -10,17 +10,11 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from sam_train.data.images import encode_jpeg
-from sam_train.data.records import Sample, annotation_from_rle
-from sam_train.data.rle import encode_mask
-from sam_train.data.store.manifest import Dataset
-from sam_train.data.store.shards import write_shard
 from sam_train.data.stream.datamodule import SamDataModule
 from sam_train.data.stream.examples import ExampleMaker
 from sam_train.modeling.build import build_sam_tiny
@@ -28,29 +22,6 @@ from sam_train.modeling.sam import Sam
 from sam_train.training.fit import Fit
 from sam_train.training.safety.checkpoints import Checkpoints
 from sam_train.training.sam_module import SamModule
-
-
-@pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of 1 and of 6 grey images; image i has i + 1 masks."""
-    root = tmp_path_factory.mktemp("uneven")
-    entries = []
-    for shard, count in enumerate((1, 6)):
-        samples = []
-        for image in range(count):
-            masks = [np.zeros((64, 64), bool) for _ in range(image + 1)]
-            for number, mask in enumerate(masks):
-                mask[8 * number : 8 * number + 12, 10:40] = True
-            annotations = [annotation_from_rle(encode_mask(m), id=i) for i, m in enumerate(masks)]
-            info = {"image_id": image, "width": 64, "height": 64, "file_name": "a.jpg"}
-            jpeg = encode_jpeg(np.full((64, 64, 3), 40 * image + shard, np.uint8))
-            record = {"image": info, "annotations": annotations}
-            samples.append(Sample(f"{shard}-{image}", jpeg, record))
-        path = root / "images" / f"grey-{shard:06d}.tar"
-        write_shard(path, samples)
-        entries.append(Dataset(root).entry(path, source="grey", phase="known"))
-    Dataset(root).commit(entries, parent=None, phase="known", round=0)
-    return root
 
 
 def small_sam(dim: int) -> Sam:
