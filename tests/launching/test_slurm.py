@@ -1,0 +1,119 @@
+"""Trainings and sweeps as Slurm jobs that are preempted, on daemons started for the test.
+
+python -m pytest -m slurm tests/launching
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from sam_train.launching.job import read_record
+from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
+
+ROOT = Path(__file__).parents[2]
+TWO_RANKS = ["trainer=cpu2", "trainer.strategy.start_method=popen"]
+PATIENCE_S = 900  # a busy machine takes minutes to import torch
+
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm_cluster")]
+
+
+@pytest.fixture(autouse=True)
+def from_the_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """As a user would submit; the output of jobs goes to the test's folder."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PYTHON", sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("SBATCH_OUTPUT", str(tmp_path / "slurm-%j.log"))
+    yield
+    subprocess.run(["scancel", "--me"], check=True)
+
+
+def sbatch(*arguments: str) -> str:
+    """Submits a job and returns its id."""
+    command = ["sbatch", "--parsable", *arguments]
+    return subprocess.check_output(command, text=True).strip()
+
+
+def train(output_dir: Path, settings: list[str], *, steps: int) -> str:
+    """Submits slurm/train.sbatch with two tasks on this machine."""
+    resources = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", "--gpus-per-node=0"]
+    settings = [*settings, *TWO_RANKS, f"max_steps={steps}", "+fit.checkpoints.every_n_steps=1"]
+    log = f"--output={output_dir}.log"
+    return sbatch(*resources, log, "slurm/train.sbatch", *settings, f"output_dir={output_dir}")
+
+
+def state(job: str) -> str:
+    listed = subprocess.run(["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True)
+    return listed.stdout.strip()
+
+
+def wait_for(condition: Callable[[], bool], log: Path) -> None:
+    for _ in range(PATIENCE_S * 5):
+        if condition():
+            return
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text() if log.exists() else "nothing was logged")
+
+
+def steps_done(folder: Path) -> int:
+    return len(sealed(checkpoint_folder(folder)))
+
+
+def test_a_training_of_two_tasks_is_preempted_and_ends_with_the_same_weights(
+    small_training: list[str], tmp_path: Path
+) -> None:
+    whole, preempted = tmp_path / "whole", tmp_path / "preempted"
+    log = tmp_path / "preempted.log"
+    first = train(preempted, small_training, steps=12)
+    wait_for(lambda: steps_done(preempted) > 0, log)
+    urgent = sbatch("--partition=urgent", "--ntasks=2", "--wrap=sleep 1")
+    wait_for(lambda: state(urgent) == "", log)
+    assert not (preempted / "model.safetensors").exists()
+    train(whole, small_training, steps=12)  # while the other one waits to be queued again
+    for folder in (whole, preempted):
+        wait_for((folder / "model.safetensors").exists, tmp_path / f"{folder.name}.log")
+
+    wait_for(lambda: state(first) == "", log)
+    expected, weights = (load_file(each / "model.safetensors") for each in (whole, preempted))
+    assert expected.keys() == weights.keys()
+    assert all(bool((weights[name] == expected[name]).all()) for name in expected)
+
+
+def test_a_sweep_is_an_array_whose_stopped_job_is_queued_again(
+    small_training: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "sweep"
+    command = [
+        *(sys.executable, "-m", "sam_train.train", "--multirun", "launcher=slurm"),
+        *(*small_training, "max_steps=40", f"output_dir={folder}", "seed=0,1"),
+        *("+fit.checkpoints.every_n_steps=1", "hydra.launcher.array_parallelism=2"),
+    ]
+    sweep = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: steps_done(folder / "seed=0") > 0, folder / "seed=0" / "output.log")
+    task = subprocess.check_output(["squeue", "-h", "-r", "-t", "R", "-o", "%i"], text=True)
+    subprocess.run(["scancel", "--signal=USR1", min(task.split())], check=True)  # at its limit
+    output, _ = sweep.communicate()
+
+    assert sweep.returncode == 0, output
+    records = [read_record(folder / name) for name in ("seed=0", "seed=1")]
+    assert [record.state for record in records if record] == ["finished", "finished"]
+    assert [record.attempts for record in records if record] == [2, 1]
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert "2 of 2 jobs are finished or queued already" in again.stdout
+
+
+def test_a_partition_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    command = [sys.executable, "-m", "sam_train.train", "--multirun", "launcher=slurm", "seed=0,1"]
+    settings = [f"dataset={tmp_path}", f"output_dir={tmp_path}", "hydra.launcher.partition=fast"]
+    result = subprocess.run([*command, *settings], capture_output=True, text=True, env=os.environ)
+
+    assert result.returncode == 1
+    assert "Slurm refused the job (invalid partition specified: fast)" in result.stderr
+    assert "choose one of all, urgent" in result.stderr and len(result.stderr.splitlines()) == 1
