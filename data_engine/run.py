@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
-from sam_train.config_types import check_lowest, check_types, check_values
+from sam_train.config_types import check_lowest, check_values
 
 if TYPE_CHECKING:
     from sam_train.modeling.sam import Sam
@@ -32,21 +32,17 @@ TYPES = {
 LOWEST = {"seed": 0, "threads": 1, "images_per_shard": 1}
 
 
-@hydra_main("data-engine", config_name="engine")
+@hydra_main("data-engine", config_name="engine", types=TYPES, lowest=LOWEST)
 def main(cfg: DictConfig) -> None:
     run(cfg)
 
 
 def run(cfg: DictConfig) -> None:
     """Goes on in `output_dir` with whatever is not finished there."""
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ValueError(f"{key} must be given: add {key}=VALUE")
     config: Any = OmegaConf.to_container(cfg)
     command = shlex.join(["python", "-m", "data_engine.run", *sys.argv[1:]])
 
     values: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(values, TYPES)
-    check_lowest(values, LOWEST)
     if cfg.get("phase") is not None and cfg.checkpoint is None:
         raise ValueError("one phase alone needs a model: add checkpoint=FILE")
 
@@ -56,7 +52,6 @@ def run(cfg: DictConfig) -> None:
     from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
-    check_types(values)
     for number, turn in enumerate(values["rounds"]):
         check_values(turn, get_type_hints(Round), f"rounds.{number}")
         check_lowest(turn, {"images": 0, "max_steps": 1}, f"rounds.{number}")

@@ -45,29 +45,23 @@ TYPES = {
     "images_in_memory": int,
     "disk_bytes": int,
 }
+LOWEST = {"threads": 1, "port": 0, "ahead": 0, "images_in_memory": 1, "images_per_shard": 1}
 
 
-@hydra_main("data-engine-serve", config_name="serve")
+@hydra_main("data-engine-serve", config_name="serve", types=TYPES, lowest=LOWEST)
 def main(cfg: DictConfig) -> None:
     run(cfg)
 
 
 def run(cfg: DictConfig) -> None:
     """Serves until it is stopped; with `collect` makes a dataset version instead."""
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ValueError(f"{key} must be given: add {key}=VALUE")
-
-    # Imported here: a missing value is told before torch is loaded.
+    # Imported here: what is wrong with the config is told before torch is loaded.
     from data_engine.people.store import Store
-    from sam_train.config_types import check_types, check_values
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
     from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(values, TYPES)
-    check_types(values)
-    check_shares(values)
+    check_shares(OmegaConf.to_container(cfg, resolve=True))
     set_threads(cfg.threads)
     phase_of(cfg)
     checkpoint = known_checkpoint(cfg.checkpoint, cfg.model_type)

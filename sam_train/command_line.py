@@ -5,13 +5,21 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from sam_train.config_types import check_lowest, check_types, check_values
+from sam_train.settings.arguments import parsed, prepared
+from sam_train.settings.corrections import check_added, correction
+from sam_train.settings.help_page import help_page
+from sam_train.settings.missing import check_missing
 
 _REMEDIES = {
     errno.ENOENT: "check the name",
@@ -28,31 +36,59 @@ _REMEDIES = {
 
 
 def hydra_main(
-    program: str, *, config_name: str
+    program: str,
+    *,
+    config_name: str,
+    types: Mapping[str, Any],
+    lowest: Mapping[str, int],
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Makes an entry point of a function that takes the composed config.
 
-    Arguments that Hydra cannot read and folders that it cannot make end in one sentence too.
+    A config that cannot work is told before anything heavy is imported: `types` and `lowest` are
+    for the keys that are no constructor's argument. Arguments that Hydra cannot read and folders
+    that it cannot make end in one sentence too.
     """
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)  # the configs are found from the task's module
         def job(cfg: DictConfig) -> None:
             with one_sentence_errors(program):
+                check_added(HydraConfig.get().overrides.task, config_name=config_name)
+                check_config(cfg, types=types, lowest=lowest)
                 task(cfg)
 
         run = hydra.main(config_path="../configs", config_name=config_name, version_base="1.3")(job)
 
         def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # it raises its errors instead of printing them
+            with one_sentence_errors(program):
+                sys.argv[1:] = prepared(sys.argv[1:])
+                command = parsed(sys.argv[1:])
+                if command.help:
+                    print(help_page(config_name, groups=command.overrides))
+                    return
             try:
                 run()
             except (HydraException, ValueError, OSError, OmegaConfBaseException) as error:
-                sys.exit(f"{program}: {_sentence_of_hydra(error)}")
+                name = command.config_name or config_name
+                sentence = correction(command, config_name=name) or _sentence_of_hydra(error)
+                sys.exit(f"{program}: {sentence}")
 
         return main
 
     return decorate
+
+
+def check_config(
+    cfg: DictConfig, *, types: Mapping[str, Any], lowest: Mapping[str, int]
+) -> dict[str, Any]:
+    """The config as a plain container; raises a ValueError about the first thing that is wrong."""
+    check_missing(cfg)
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(values, types)
+    check_lowest(values, lowest)
+    check_types(values)
+    return values
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
-from sam_train.config_types import check_lowest, check_types, check_values
 
 if TYPE_CHECKING:
     from sam_train.data.sets.labeled_image import ImageSet
@@ -25,25 +24,20 @@ TYPES = {"workers": int, "threads": int | None, "examples": int, "wandb_project"
 LOWEST = {"workers": 1, "threads": 1, "examples": 0}
 
 
-@hydra_main("evaluate", config_name="evaluate")
+@hydra_main("evaluate", config_name="evaluate", types=TYPES, lowest=LOWEST)
 def main(cfg: DictConfig) -> None:
     evaluate(cfg)
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Evaluates what is not yet evaluated, prints the tables, writes the report."""
-    if missing := sorted(OmegaConf.missing_keys(cfg)):
-        raise ValueError(f"{missing[0]} is not given; add {missing[0]}=...")
     values: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(values, TYPES)
-    check_lowest(values, LOWEST)
     checkpoint_sha256 = checkpoint_hash(cfg)
     # Imported here: a missing checkpoint is told before torch is loaded.
     from sam_train.evaluation.report import summary_lines
     from sam_train.evaluation.suite import evaluate_tasks
     from sam_train.threads import set_threads
 
-    check_types(values)
     set_threads(cfg.threads)
     image_sets, missing_sets = known_sets(cfg)
     output_dir = Path(cfg.output_dir)

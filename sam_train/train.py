@@ -13,7 +13,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
-from sam_train.config_types import check_lowest, check_types, check_values
 
 # Of the keys that are no constructor's argument.
 TYPES = {
@@ -28,21 +27,17 @@ FREE_KEYS = {"output_dir", "run_name", "threads"}
 ORIGIN_KEYS = {"dataset", "version", "seed", "model"}
 
 
-@hydra_main("train", config_name="train")
+@hydra_main("train", config_name="train", types=TYPES, lowest=LOWEST)
 def main(cfg: DictConfig) -> None:
     train(cfg)
 
 
 def train(cfg: DictConfig) -> None:
     """Goes on in `output_dir` where a run was interrupted; the composed config lies beside it."""
-    if OmegaConf.is_missing(cfg, "dataset"):
-        raise ValueError("no dataset is given; add dataset=DIR, a folder with manifests/")
     if not (Path(cfg.dataset) / "manifests").is_dir():
         raise FileNotFoundError(f"{cfg.dataset} is no dataset: it has no folder manifests/")
     output_dir = Path(cfg.output_dir)
     values: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(values, TYPES)
-    check_lowest(values, LOWEST)
 
     # Imported here: what was wrong so far is told before torch is loaded.
     from lightning import seed_everything
@@ -50,7 +45,6 @@ def train(cfg: DictConfig) -> None:
     from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
-    check_types(values)
     set_threads(cfg.threads)
     seed_everything(cfg.seed, workers=True, verbose=False)  # before weights are drawn
     fit = instantiate(cfg.fit, _convert_="all")
