@@ -1,5 +1,7 @@
 """What a mask itself tells of its quality, as a second opinion on its predicted IoU."""
 
+from functools import reduce
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,7 +42,7 @@ def mask_statistics(
     the masks at logits 1 and -1 (SAM, App. B). Empty masks have 0 everywhere but in the area.
     """
     prob, inside = logits.sigmoid(), (logits > 0).float()
-    around = F.max_pool2d(inside, 2 * RING + 1, stride=1, padding=RING) - inside
+    around = grown(inside, RING) - inside
     area = inside.sum((-2, -1))
     either = torch.maximum(prob, inside).sum((-2, -1)).clamp(min=1)
     sharpness = (prob * inside).sum((-2, -1)) / either
@@ -51,3 +53,12 @@ def mask_statistics(
         for part in (inside, around)
     ]
     return torch.cat([torch.stack([sharpness, stability, log_area], -1), *means], dim=-1)
+
+
+def grown(masks: Float[Tensor, "N M H W"], radius: int) -> Float[Tensor, "N M H W"]:
+    """The largest value in the square around each cell: `max_pool2d`, which also notes the places
+    of the maxima and takes 14 times as long on a CPU."""
+    height, width = masks.shape[-2:]
+    padded, shifts = F.pad(masks, [radius] * 4), range(2 * radius + 1)
+    rows = reduce(torch.maximum, (padded[..., i : i + width] for i in shifts))
+    return reduce(torch.maximum, (rows[..., i : i + height, :] for i in shifts))

@@ -1,6 +1,7 @@
 import torch
+from torch.nn import functional as F
 
-from sam_train.modeling.mask_quality import MaskQuality, mask_statistics
+from sam_train.modeling.mask_quality import MaskQuality, grown, mask_statistics
 
 
 def draw_logits(inside: float, outside: float) -> torch.Tensor:
@@ -43,3 +44,9 @@ def test_the_quality_learns_what_the_maps_show_and_leaves_the_masks_alone() -> N
         loss.backward()
         optimizer.step()
     assert loss < 0.01 and logits.grad is None
+
+
+def test_a_mask_grows_as_under_max_pooling():
+    masks = (torch.randn(2, 3, 12, 9) > 1).float()
+
+    assert torch.equal(grown(masks, 2), F.max_pool2d(masks, 5, stride=1, padding=2))
