@@ -17,6 +17,7 @@ from sam_train.command_line import hydra_main
 
 if TYPE_CHECKING:
     from sam_train.data.sets.labeled_image import ImageSet
+    from sam_train.evaluation.models.segmenter import Segmenter
     from sam_train.evaluation.run import Task
 
 TASK_KEYS = ("sets", "settings", "max_masks", "max_masks_per_image", "max_images")
@@ -42,7 +43,7 @@ def evaluate(cfg: DictConfig) -> None:
     image_sets, missing_sets = known_sets(cfg)
     output_dir = Path(cfg.output_dir)
     report = evaluate_tasks(
-        partial(instantiate, values["segmenter"]),
+        partial(build_segmenter, values["segmenter"]),
         suite_tasks(cfg, image_sets),
         output_dir=output_dir,
         examples=cfg.examples,
@@ -60,6 +61,14 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.wandb_project is not None:
         log_to_wandb(report, output_dir, cfg.wandb_project)
     print(f"report: {output_dir / 'report.html'}")
+
+
+def build_segmenter(config: dict[str, Any]) -> "Segmenter":
+    """The model. What is wrong with it is told in a sentence, by a worker process too."""
+    try:
+        return instantiate(config)
+    except InstantiationException as error:
+        raise ValueError(str(error.__cause__ or error)) from error
 
 
 def checkpoint_hash(cfg: DictConfig) -> str | None:

@@ -111,19 +111,28 @@ def worst_masks(
 
 
 def differing_masks(
-    pairs: Sequence[tuple[Row, Row]], painter: RowPainter, *, iou: str, mask: str, count: int = 8
+    pairs: Sequence[tuple[Row, Row]],
+    painter: RowPainter,
+    *,
+    name: str,
+    iou: str,
+    mask: str,
+    count: int = 8,
 ) -> list[dict[str, Any]]:
-    """Draws both models' masks where the second gains most, then where it loses most."""
+    """Draws both models' masks where the second gains most, then where it loses most.
+
+    `name` tells their files from those of other pairs.
+    """
     ordered = sorted(pairs, key=lambda pair: pair[0][iou] - pair[1][iou])
     half = min(count // 2, len(ordered) // 2)
     chosen = [*ordered[:half], *ordered[len(ordered) - half :][::-1]]
     clicks = int(iou.rpartition("_")[2])
     return [
         {
-            **{name: first[name] for name in ("set", "key", "mask_id")},
+            **{part: first[part] for part in ("set", "key", "mask_id")},
             "ious": [first[iou], second[iou]],
             "files": [
-                painter.answer(row, mask, f"pair-{number:02d}-{side}", clicks=clicks)
+                painter.answer(row, mask, f"{name}-pair-{number:02d}-{side}", clicks=clicks)
                 for side, row in enumerate((first, second))
             ],
         }

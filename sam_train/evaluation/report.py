@@ -10,6 +10,7 @@ from sam_train.data.store.durable import durable_file
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.page import machine, render_page, with_pictures
 from sam_train.evaluation.pictures import RowPainter, click_examples
+from sam_train.evaluation.protocols.protocol import EvaluationProtocol
 from sam_train.evaluation.sections import compare_with, protocol_sections, table_columns
 
 
@@ -18,6 +19,7 @@ def write_report(
     report: Mapping[str, Any],
     rows: Mapping[str, Sequence[Row]],
     image_sets: Mapping[str, ImageSet],
+    protocols: Mapping[str, EvaluationProtocol],
     *,
     examples: int,
     against: Path | None = None,
@@ -30,7 +32,7 @@ def write_report(
     """
     painter = RowPainter(image_sets, output_dir / "examples")
     drawn = click_examples(rows.get("clicks", ()), painter, examples)
-    comparison = compare_with(against, rows, painter) if against else None
+    comparison = compare_with(against, rows, protocols, painter) if against else None
     report = {**report, "examples": drawn, "comparison": comparison}
     with durable_file(output_dir / "report.json") as file:
         file.write(json.dumps(report, indent=1).encode())

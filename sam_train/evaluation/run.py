@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def merge(tasks: Sequence[Task], units: Sequence[Unit]) -> dict[str, list[Row]]:
     return {name: read_rows(found) for name, found in paths.items()}
 
 
-_worker: tuple[Segmenter, Sequence[Task], Path] | None = None  # of a worker process
+_worker: tuple[Callable[[], Segmenter], Sequence[Task], Path] | None = None  # of this process
 
 
 def _start_worker(
@@ -176,7 +176,8 @@ def _start_worker(
     number = numbers.get()
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
-    _worker = (build_segmenter(), tasks, folder)
+    # Built with the first unit: an error in here would break the pool and say nothing.
+    _worker = (cache(build_segmenter), tasks, folder)
 
 
 def _end_with_parent() -> None:
@@ -190,4 +191,4 @@ def _end_with_parent() -> None:
 def _run_in_worker(unit: Unit) -> None:
     assert _worker is not None
     segmenter, tasks, folder = _worker
-    run_unit(segmenter, tasks, unit, folder)
+    run_unit(segmenter(), tasks, unit, folder)

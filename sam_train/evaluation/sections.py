@@ -15,10 +15,11 @@ from sam_train.evaluation.figures import (
     reliability,
 )
 from sam_train.evaluation.measures.calibration import calibration_bins
-from sam_train.evaluation.measures.intervals import compare, paired_rows
+from sam_train.evaluation.measures.comparison import compare_all, paired_rows
 from sam_train.evaluation.measures.summary import Row
 from sam_train.evaluation.page import picture_uri
 from sam_train.evaluation.pictures import RowPainter, differing_masks, worst_masks
+from sam_train.evaluation.protocols.protocol import EvaluationProtocol
 from sam_train.evaluation.rows import read_rows
 
 # What of a summary has a place in the table of clicks, and what in no table.
@@ -106,8 +107,8 @@ def predicted_and_true(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
 
 def worst_pictures(rows: Sequence[Row], painter: RowPainter) -> list[dict[str, Any]]:
     """The 20 masks that are worst after the last click, where the rows hold masks."""
-    if "mask_last" in rows[0]:
-        rows, iou, mask = [{**r, "iou_last": r["ious"][-1]} for r in rows], "iou_last", "mask_last"
+    if last := [row for row in rows if row.get("mask_last") is not None]:
+        rows, iou, mask = [{**r, "iou_last": r["ious"][-1]} for r in last], "iou_last", "mask_last"
     elif counts := [n for n in click_counts(rows[0]) if f"mask_at_{n}" in rows[0]]:
         iou, mask = f"iou_at_{counts[-1]}", f"mask_at_{counts[-1]}"
     else:
@@ -117,28 +118,35 @@ def worst_pictures(rows: Sequence[Row], painter: RowPainter) -> list[dict[str, A
 
 
 def compare_with(
-    folder: Path, rows: Mapping[str, Sequence[Row]], painter: RowPainter
+    folder: Path,
+    rows: Mapping[str, Sequence[Row]],
+    protocols: Mapping[str, EvaluationProtocol],
+    painter: RowPainter,
 ) -> dict[str, Any]:
-    """Every protocol that both evaluations hold: columns mask by mask, and what differs most."""
+    """Every protocol that both evaluations hold: its numbers, and what differs most."""
     shared = [name for name in rows if rows[name] and (folder / f"{name}.parquet").is_file()]
     if not shared:
         raise FileNotFoundError(f"{folder} holds no rows of these protocols; set `against` to one")
     tables: dict[str, list[dict[str, Any]]] = {}
     pictures: list[dict[str, Any]] = []
     for name in shared:
-        first = read_rows([folder / f"{name}.parquet"])
-        columns = [c for c in rows[name][0] if is_compared(c) and c in first[0]]
-        tables[name] = [asdict(compare(first, rows[name], column)) for column in columns]
-        counts = [n for n in click_counts(rows[name][0]) if f"mask_at_{n}" in first[0]]
-        if counts:
-            iou, mask = f"iou_at_{counts[0]}", f"mask_at_{counts[0]}"
-            pairs = paired_rows(first, rows[name], iou)
-            pictures += differing_masks(pairs, painter, iou=iou, mask=mask)
-    for picture in pictures:
-        picture["files"] = [picture_uri(painter.folder / file) for file in picture["files"]]
+        first, protocol = read_rows([folder / f"{name}.parquet"]), protocols[name]
+        compared = compare_all(first, rows[name], protocol.columns, protocol.summarise)
+        tables[name] = [asdict(row) for row in compared]
+        pictures += differing_pictures(name, first, rows[name], painter)
     return {"against": str(folder), "tables": tables, "pictures": pictures}
 
 
-def is_compared(column: str) -> bool:
-    """Whether a column is a result, and not a description or a floor."""
-    return column.startswith(("iou_", "boundary_iou_", "oracle_", "noc_", "recall"))
+def differing_pictures(
+    name: str, first: Sequence[Row], second: Sequence[Row], painter: RowPainter
+) -> list[dict[str, Any]]:
+    """Both masks where the second model gains and where it loses most, if the rows hold masks."""
+    pairs = paired_rows(first, second)
+    count = next((n for n in click_counts(second[0]) if f"mask_at_{n}" in first[0]), None)
+    if count is None:
+        return []
+    columns = {"iou": f"iou_at_{count}", "mask": f"mask_at_{count}"}
+    pictures = differing_masks(pairs, painter, name=name, **columns)
+    for picture in pictures:
+        picture["files"] = [picture_uri(painter.folder / file) for file in picture["files"]]
+    return pictures

@@ -97,7 +97,9 @@ def evaluate_tasks(
         for name, found in report["protocols"].items()
         for sentence in other_counts(list(image_sets.values()), found["sets"])
     ]
-    return write_report(output_dir, report, rows, image_sets, examples=examples, against=against)
+    return write_report(
+        output_dir, report, rows, image_sets, protocols, examples=examples, against=against
+    )
 
 
 def table(protocol: EvaluationProtocol, rows: Sequence[Row]) -> dict[str, Any]:

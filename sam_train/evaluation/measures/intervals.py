@@ -1,4 +1,4 @@
-"""How sure a mean is: bootstrap over images, and two models compared mask by mask.
+"""How sure a mean is: bootstrap over images.
 
 The masks of an image are not independent, so images are drawn, not masks (a cluster bootstrap;
 Field and Welsh 2007). The draws are seeded: the same rows give the same interval.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sam_train.evaluation.measures.summary import Row, in_order, mean, summarise
+from sam_train.evaluation.measures.summary import Row, in_order, summarise
 
 DRAWS, LEVEL = 1000, 0.95
 SUMMARY_DRAWS = 200  # where every draw is a whole summary
@@ -37,19 +37,27 @@ def summary_intervals(
     names: Sequence[str],
 ) -> dict[str, Interval]:
     """The intervals of numbers that are no means of rows, such as AP; those of every draw."""
+    draws = summary_draws(rows, summarise_set) if names else []
+    known = [name for name in names if all(name in draw for draw in draws)]
+    return {name: interval(np.array([draw[name] for draw in draws])) for name in known}
+
+
+def summary_draws(
+    rows: Sequence[Row], summarise_set: Callable[[list[Row]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The mean of the sets in every draw of their images; rows of the same images, same draws."""
     by_image: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in in_order(rows):
         by_image[row["set"]][row["key"]].append(row)
     rng = np.random.default_rng(0)
     draws = []
-    for _ in range(SUMMARY_DRAWS if names else 0):
+    for _ in range(SUMMARY_DRAWS):
         drawn: list[Row] = []
         for images in by_image.values():
             parts = list(images.values())
             drawn += [row for n in rng.integers(0, len(parts), len(parts)) for row in parts[n]]
         draws.append(summarise(drawn, summarise_set)["mean"])
-    known = [name for name in names if all(name in draw for draw in draws)]
-    return {name: interval(np.array([draw[name] for draw in draws])) for name in known}
+    return draws
 
 
 def set_means(rows: Sequence[Row], column: str) -> Float[np.ndarray, "S draws"]:
@@ -76,67 +84,3 @@ def _draw_means(values_of: Mapping[str, Sequence[float | int]]) -> Float[np.ndar
     rng = np.random.default_rng(0)
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=DRAWS)
     return (times @ sums) / (times @ counts)
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two models on the same masks; a difference above 0 speaks for the second."""
-
-    column: str
-    masks: int
-    first: float
-    second: float
-    difference: float
-    low: float
-    high: float
-    wins: float  # shares of all masks
-    losses: float
-
-
-def compare(first: Sequence[Row], second: Sequence[Row], column: str) -> Paired:
-    """The paired difference of a column: mean per set, over sets, bootstrapped over images.
-
-    Both must hold the same masks: a difference of means over different masks says nothing.
-    """
-    pairs = paired_rows(first, second, column)
-    rows = [{**b, "difference": b[column] - a[column]} for a, b in pairs]
-    found = mean_interval(rows, "difference")
-    return Paired(
-        column=column,
-        masks=len(pairs),
-        first=_mean_over_sets([a for a, _ in pairs], column),
-        second=_mean_over_sets([b for _, b in pairs], column),
-        difference=_mean_over_sets(rows, "difference"),
-        low=found.low,
-        high=found.high,
-        wins=mean([float(row["difference"] > 0) for row in rows]),
-        losses=mean([float(row["difference"] < 0) for row in rows]),
-    )
-
-
-def paired_rows(first: Sequence[Row], second: Sequence[Row], column: str) -> list[tuple[Row, Row]]:
-    """The two rows of every mask, in the order of the masks."""
-    a, b = ({_mask(row): row for row in in_order(rows)} for rows in (first, second))
-    if different := sorted(a.keys() ^ b.keys()):
-        name, key, mask_id = different[0]
-        raise ValueError(
-            f"{len(different)} masks are in one evaluation only, the first is mask {mask_id} of "
-            f"{key} in {name}; evaluate both on the same sets with the same sampling"
-        )
-    if not a:
-        raise ValueError("there is no mask to compare; evaluate sets with known masks")
-    missing = next((row for rows in (a, b) for row in rows.values() if column not in row), None)
-    if missing is not None:
-        raise ValueError(f"one evaluation has no column {column}; use the same protocol for both")
-    return [(a[mask], b[mask]) for mask in a]
-
-
-def _mask(row: Row) -> tuple[str, str, int]:
-    return row["set"], row["key"], row["mask_id"]
-
-
-def _mean_over_sets(rows: Sequence[Row], column: str) -> float:
-    by_set: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        by_set[row["set"]].append(row[column])
-    return mean([mean(values) for values in by_set.values()])

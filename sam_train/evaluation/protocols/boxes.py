@@ -5,10 +5,12 @@ the most confident mask goes back in with the box for one pass of refinement. Th
 scores rank the masks. AP is COCO's (Lin et al. 2014): 101 recalls, thresholds .50 to .95, at most
 100 detections of an image and a category, by size of the annotation. In an LVIS set (Gupta et al.
 2019) detections of a category count only where the image says whether the category is there, and
-at most 300 of an image. Without a json of detections the annotations' own boxes are the prompts,
-all with score 1: the figure then says how well boxes become masks, and nothing of a detector.
+the limit is 300 of an image. Without a json of detections the annotations' own boxes are the
+prompts, all with score 1: the figure then says how well boxes become masks, and nothing of a
+detector.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,9 +120,17 @@ def counted_detections(
     """The detections that count in this image, best first."""
     found = sorted(detections, key=lambda d: -d.score)
     if labeled.absent is None:
-        return found
+        return [d for d, place in zip(found, places(found), strict=True) if place < MAX_OF_CATEGORY]
     known = {i.category for i in objects} | labeled.absent
     return [d for d in found[:MAX_OF_LVIS_IMAGE] if d.category in known]
+
+
+def places(detections: Sequence[Detection]) -> Iterator[int]:
+    """For each detection how many of its category come before it."""
+    seen: Counter[int] = Counter()
+    for detection in detections:
+        yield seen[detection.category]
+        seen[detection.category] += 1
 
 
 def category_rows(
@@ -135,7 +145,6 @@ def category_rows(
 
     Ten thresholds are one number, bit by bit; `matched` and `ignored` hold such numbers by range.
     """
-    found = found[:MAX_OF_CATEGORY]
     rles = [rle for _, rle in found]
     crowd = np.array([instance.crowd for instance in objects], bool)
     truth = [instance.rle for instance in objects]

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from pycocotools import mask as coco_mask
 
 from sam_train.data.rle import encode_mask, rle_area
-from sam_train.evaluation.measures.coco_matching import recalls
-from sam_train.evaluation.measures.summary import SIZES, Row, counts_of, means, size_class
+from sam_train.evaluation.measures.coco_matching import AREA_RANGES, recalls
+from sam_train.evaluation.measures.summary import SIZES, Row, counts_of, means
 from sam_train.evaluation.models.segmenter import Segmenter, full_masks
 from sam_train.evaluation.protocols.grid import GridMasks, grid_masks
 from sam_train.evaluation.protocols.rounds import prompts_at_once
@@ -98,7 +98,11 @@ def object_rows(
 ) -> list[Row]:
     """A row for each object that counts, with its recall among all and in each of its classes."""
     crowd = np.array([instance.crowd for instance in objects], bool)
-    classes = {f"ar_{size}": [size_class(i.area) == size for i in objects] for size in SIZES}
+    classes = {
+        f"ar_{size}": [low <= instance.area <= high for instance in objects]
+        for size, (low, high) in AREA_RANGES.items()
+        if size != "all"
+    }
     for letter, name in FREQUENCIES.items():
         classes[f"ar_{name}"] = [i.frequency == letter for i in objects]
     columns = {"ar": recalls(ious, crowd, crowd)}

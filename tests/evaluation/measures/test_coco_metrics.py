@@ -1,12 +1,6 @@
-import contextlib
-import io
-
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from sam_train.data.rle import decode_rle, encode_mask, rle_area
 from sam_train.evaluation.measures.average_precision import ScoredMatches, average_precision
 from sam_train.evaluation.measures.coco_matching import match, recalls
 
@@ -57,83 +51,3 @@ def test_ap_of_right_wrong_right():
 def test_ap_of_what_cannot_be_found_is_no_number():
     assert average_precision([scored([0.9], [False], 0)]) is None
     assert average_precision([scored([], [], 3)]).tolist() == [0]
-
-
-def random_rles(rng: np.random.Generator, count: int) -> list[dict]:
-    rles = []
-    for _ in range(count):
-        mask = np.zeros((80, 90), bool)
-        x, y = rng.integers(0, 60, 2)
-        w, h = rng.integers(4, 60, 2)
-        mask[y : y + h, x : x + w] = True
-        rles.append(encode_mask(mask))
-    return rles
-
-
-def random_sets(seed: int) -> tuple[dict, list[dict]]:
-    """Objects of two categories with crowds, and detections that are often near one of them."""
-    rng = np.random.default_rng(seed)
-    images = [{"id": n, "height": 80, "width": 90} for n in range(6)]
-    annotations, detections = [], []
-    for image in images:
-        for rle in random_rles(rng, int(rng.integers(0, 7))):
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": image["id"],
-                "category_id": int(rng.integers(1, 3)), "iscrowd": int(rng.random() < 0.15),
-                "segmentation": rle, "area": float(rle_area(rle)),
-                "bbox": [0, 0, 1, 1],
-            })  # fmt: skip
-            for _ in range(int(rng.integers(0, 3))):
-                pixels = np.roll(decode_rle(rle), rng.integers(-4, 5, 2), (0, 1))
-                shifted = encode_mask(pixels)
-                detections.append((image["id"], annotations[-1]["category_id"], shifted))
-        detections += [(image["id"], int(rng.integers(1, 3)), r) for r in random_rles(rng, 3)]
-    results = [
-        {"image_id": i, "category_id": c, "segmentation": r, "score": float(rng.integers(1, 9)) / 9}
-        for i, c, r in detections
-    ]
-    categories = [{"id": n, "name": str(n)} for n in (1, 2, 3)]
-    return {"images": images, "annotations": annotations, "categories": categories}, results
-
-
-def of_pycocotools(document: dict, results: list[dict]) -> np.ndarray:
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = document
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(results), "segm")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats[:6]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_ap_equals_pycocotools(seed: int):
-    from sam_train.evaluation.protocols.boxes import BoxProtocol, category_rows
-    from sam_train.evaluation.sets.annotated_image import Detection, Instance
-
-    document, results = random_sets(seed)
-    expected = of_pycocotools(document, results)
-    rows = []
-    for image in document["images"]:
-        for category in (1, 2):
-            objects = [
-                Instance(category, a["segmentation"], a["area"], bool(a["iscrowd"]))
-                for a in document["annotations"]
-                if (a["image_id"], a["category_id"]) == (image["id"], category)
-            ]
-            found = sorted(
-                (
-                    (Detection(category, (0.0, 0.0, 1.0, 1.0), r["score"]), r["segmentation"])
-                    for r in results
-                    if (r["image_id"], r["category_id"]) == (image["id"], category)
-                ),
-                key=lambda pair: -pair[0].score,
-            )  # fmt: skip
-            rows += category_rows(str(image["id"]), category, objects, found, exhaustive=True)
-
-    ours = BoxProtocol().summarise(rows)
-
-    names = ("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large")
-    assert [ours.get(name, -1) for name in names] == pytest.approx(expected.tolist(), abs=1e-12)

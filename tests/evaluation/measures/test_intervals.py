@@ -3,7 +3,6 @@ import pytest
 
 from sam_train.evaluation.measures.calibration import calibration_bins, calibration_error
 from sam_train.evaluation.measures.intervals import (
-    compare,
     mean_interval,
     set_means,
     summary_intervals,
@@ -53,36 +52,6 @@ def test_a_mean_over_sets_weighs_them_alike():
     rows = [row("a", 1.0, "one"), *(row(str(n), 0.0, "many") for n in range(9))]
 
     assert set_means(rows, "iou").mean() == pytest.approx(0.5)
-
-
-def test_a_paired_difference_is_surer_than_two_intervals():
-    rng = np.random.default_rng(0)
-    values = rng.random(60) * 0.8
-    first = [row(str(n), v) for n, v in enumerate(values)]
-    second = [row(str(n), v + 0.05) for n, v in enumerate(values)]
-
-    paired = compare(first, second[::-1], "iou")
-
-    assert paired.difference == pytest.approx(0.05)
-    assert paired.low == pytest.approx(0.05)
-    assert (paired.wins, paired.losses, paired.masks) == (1, 0, 60)
-
-
-def test_wins_and_losses_are_shares_of_the_masks():
-    first = [row(str(n), 0.5) for n in range(4)]
-    second = [row("0", 0.6), row("1", 0.5), row("2", 0.4), row("3", 0.9)]
-
-    paired = compare(first, second, "iou")
-
-    assert (paired.wins, paired.losses) == (0.5, 0.25)
-    assert paired.difference == pytest.approx((0.1 - 0.1 + 0.4) / 4)
-
-
-def test_only_the_same_masks_are_compared():
-    with pytest.raises(ValueError, match="mask 0 of b in s"):
-        compare([row("a", 0.5)], [row("a", 0.5), row("b", 0.5)], "iou")
-    with pytest.raises(ValueError, match="no column noc"):
-        compare([row("a", 0.5)], [row("a", 0.5)], "noc")
 
 
 def test_calibration_is_the_weighted_gap_between_predicted_and_true():

@@ -11,7 +11,12 @@ from sam_train.data.rle import encode_mask
 from sam_train.evaluation.measures.summary import summarise
 from sam_train.evaluation.models.segmenter import Answer
 from sam_train.evaluation.protocols.automatic import AutomaticProtocol, compared, panoptic_pairs
-from sam_train.evaluation.protocols.boxes import BoxProtocol, as_bits, from_bits
+from sam_train.evaluation.protocols.boxes import (
+    BoxProtocol,
+    as_bits,
+    counted_detections,
+    from_bits,
+)
 from sam_train.evaluation.protocols.edges import EdgeProtocol
 from sam_train.evaluation.protocols.grid import grid_masks
 from sam_train.evaluation.protocols.proposals import ProposalProtocol
@@ -183,6 +188,17 @@ def test_lvis_counts_a_category_only_where_it_was_looked_for(squares, image_with
 
     assert {row["category"] for row in BoxProtocol().evaluate(model, image)} == {0, 1}
     assert {row["category"] for row in BoxProtocol().evaluate(model, negative)} == {0, 1, 7}
+
+
+def test_coco_takes_100_detections_of_a_category_and_lvis_300_of_an_image(squares, image_with):
+    many = [Detection(category, (0.0, 0.0, 20.0, 20.0), 0.5) for category in [0] * 250 + [1] * 110]
+    _, coco = box_image(squares, image_with, many)
+    _, lvis = box_image(squares, image_with, many, absent=frozenset())
+
+    for image, expected in ((coco, [100, 100]), (lvis, [250, 50])):
+        labeled = image.labeled
+        counted = counted_detections(labeled.detections(), labeled.instances(), labeled)
+        assert [sum(d.category == c for d in counted) for c in (0, 1)] == expected
 
 
 def test_what_is_not_annotated_exhaustively_makes_no_false_positive(squares, image_with):
