@@ -6,11 +6,12 @@ python -m sam_train.evaluate checkpoint=MODEL.safetensors suite=scenes
 import shlex
 import sys
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
@@ -92,7 +93,9 @@ def known_sets(cfg: DictConfig) -> tuple[dict[str, "ImageSet"], list[str]]:
     found, missing = {}, []
     for name in wanted_sets(cfg):
         try:
-            found[name] = instantiate(cfg.suite.sets[name], _convert_="all")
+            config: Any = OmegaConf.to_container(cfg.suite.sets[name], resolve=True)
+            log_left_out(config, Path(cfg.output_dir))
+            found[name] = instantiate(config, _convert_="all")
         except InstantiationException as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
@@ -103,6 +106,19 @@ def known_sets(cfg: DictConfig) -> tuple[dict[str, "ImageSet"], list[str]]:
             print(f"left out: {error.__cause__}")
             missing.append(name)
     return found, missing
+
+
+def log_left_out(config: Any, output_dir: Path) -> None:
+    """Lets a set, and every set within, list what it leaves out where the run lists its own."""
+    if not isinstance(config, dict):
+        return
+    for part in list(config.values()):
+        log_left_out(part, output_dir)
+    if "_target_" in config and "on_bad" in signature(get_object(config["_target_"])).parameters:
+        config["on_bad"] = {
+            "_target_": "sam_train.evaluation.run.bad_log",
+            "folder": {"_target_": "pathlib.Path", "_args_": [str(output_dir)]},
+        }
 
 
 def wanted_sets(cfg: DictConfig) -> list[str]:

@@ -55,7 +55,7 @@ def origin_facts(report: Mapping[str, Any]) -> dict[str, Any]:
         "sha256": report["checkpoint_sha256"],
         "segmenter": report.get("segmenter"),
         "dataset version": report.get("dataset_version"),
-        "images and masks left out": report["bad_images"],
+        "left out": left_out(report["left_out"]) or None,
         "sets left out": ", ".join(report.get("missing_sets", ())) or None,
         "other counts": "; ".join(report["other_counts"]) or None,
         "machine": machine(),
@@ -71,9 +71,14 @@ def summary_lines(report: Mapping[str, Any]) -> str:
         for name, found in report["protocols"].items()
         for line in (f"[{name}]", *table_lines(found))
     ]
-    left_out = report["bad_images"]
-    said = [f"{left_out} images or masks were left out, see bad_samples.jsonl"] if left_out else []
+    counts = left_out(report["left_out"])
+    said = [f"left out: {counts}; see bad_samples.jsonl"] if counts else []
     return "\n".join([*tables, *said, *report["other_counts"]])
+
+
+def left_out(counts: Mapping[str, int]) -> str:
+    """How much could not be used, by what is wrong with it."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 def table_lines(summary: Mapping[str, Any]) -> list[str]:

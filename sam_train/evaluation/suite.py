@@ -13,7 +13,7 @@ from sam_train.evaluation.models.sam import SamSegmenter
 from sam_train.evaluation.models.segmenter import Segmenter
 from sam_train.evaluation.protocols.clicks import ClickProtocol
 from sam_train.evaluation.protocols.protocol import EvaluationProtocol, definition
-from sam_train.evaluation.report import write_report
+from sam_train.evaluation.report import left_out, write_report
 from sam_train.evaluation.rows import write_rows
 from sam_train.evaluation.run import Task, bad_log, merge, plan, run_units
 from sam_train.evaluation.sets.registry import other_counts
@@ -77,7 +77,10 @@ def evaluate_tasks(
     seconds = time.monotonic() - start
     rows = merge(tasks, units)
     if not any(rows.values()):
-        raise ValueError("no set of the suite holds a mask; choose sets with known masks")
+        said = left_out(bad_log(output_dir).counts()) or "nothing"
+        raise ValueError(
+            f"no set of the suite holds a mask (left out: {said}); choose sets with known masks"
+        )
 
     protocols = {task.protocol.name: task.protocol for task in tasks}
     for name, found in rows.items():
@@ -87,7 +90,7 @@ def evaluate_tasks(
         "protocols": {name: table(protocols[name], rows[name]) for name in rows if rows[name]},
         "seconds": seconds,
         "masks_per_second": None,
-        "bad_images": sum(bad_log(output_dir).counts().values()),
+        "left_out": bad_log(output_dir).counts(),
     }
     if not done_before:  # else some of the time was spent before
         masks = sum(found["mean"]["masks"] for found in report["protocols"].values())

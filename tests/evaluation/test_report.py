@@ -2,6 +2,8 @@ import json
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -68,7 +70,7 @@ def test_the_report_says_what_was_measured_on_what(report_dir):
     assert report["protocols"]["noc"]["sets"]["scenes"]["failures_90"] == 2
     assert len(report["checkpoint_sha256"]) == 64
     assert report["command"].startswith("python -m sam_train.evaluate")
-    assert report["bad_images"] == 0
+    assert report["left_out"] == {}
 
 
 def test_the_table_can_be_made_again_without_the_model(report_dir):
@@ -159,6 +161,35 @@ def test_what_a_suite_lacks_is_named(tmp_path):
         evaluate(config(*floor, "suite.tasks.clicks.sets=[moon]"))
     with pytest.raises(ValueError, match="no protocol video"):
         evaluate(config(*floor, "+suite.tasks.video={sets: all}"))
+
+
+def test_what_a_set_leaves_out_is_counted_in_the_report(tmp_path):
+    for name, value in {"good": 255, "empty": 0}.items():
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            pixels = np.zeros((32, 32), np.uint8)
+            pixels[8:24, 8:24] = value
+            cv2.imwrite(str(tmp_path / folder / f"{name}.png"), pixels)
+    folders = [f"{set_}={tmp_path / name}" for set_, name in
+               (("suite.images", "images"), ("suite.masks", "masks"))]  # fmt: skip
+
+    evaluate(
+        config("suite=folder", *folders, "suite.layout=binary", "segmenter=shapes",
+               f"output_dir={tmp_path / 'out'}")
+    )  # fmt: skip
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["protocols"]["clicks"]["mean"]["masks"] == 1
+    assert report["left_out"] == {"EmptyMask": 1}
+
+
+@pytest.mark.slow
+def test_a_worker_tells_why_the_model_cannot_be_built(checkpoint, tmp_path):
+    lonely = tmp_path / "lonely.safetensors"
+    lonely.write_bytes(checkpoint.read_bytes())
+
+    with pytest.raises(ValueError, match=r"There is no file .*lonely\.json"):
+        evaluate(config(f"checkpoint={lonely}", "workers=2", f"output_dir={tmp_path / 'out'}"))
 
 
 def test_one_protocol_alone_runs_on_all_sets(tmp_path):

@@ -14,7 +14,12 @@ from sam_train.data.images import image_size, open_image
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask, resize_rle, rle_area
 from sam_train.data.sets.image_folder import file_keys, find_images, image_of_file, safe_key
-from sam_train.data.sets.known_masks import checked_masks, report_orphans, report_unmasked
+from sam_train.data.sets.known_masks import (
+    UnusableMask,
+    checked_masks,
+    report_orphans,
+    report_unmasked,
+)
 from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 
@@ -124,7 +129,10 @@ class MaskFolderSet(ImageList):
         size = image_size(image)
         masks = []
         for file in files:
-            rles = [encode_mask(mask) for mask in self._split(read_labels(file))]
+            try:
+                rles = [encode_mask(mask) for mask in self._split(read_labels(file))]
+            except UnusableMask as error:
+                raise UnusableMask(f"{file}: {error}") from error
             if self._resize_masks:
                 rles = [encode_mask(resize_rle(rle, size=size)) for rle in rles]
             masks += checked_masks(rles, size, source=file, on_bad=self._on_bad)
@@ -134,9 +142,15 @@ class MaskFolderSet(ImageList):
 def read_labels(file: Path) -> Labels:
     """The values of a mask file: palette indices and 16-bit ids as they are.
 
-    A file in colours gives R + 256 G + 65536 B, so that no two colours become one object.
+    A file in colours gives R + 256 G + 65536 B, so that no two colours become one object. One of
+    floats with a fraction, or with no number, is UnusableMask.
     """
     with open_image(file) as image:
+        if image.mode == "F":
+            values = np.array(image)
+            if not (np.isfinite(values) & (values == np.rint(values))).all():
+                raise UnusableMask("a mask of floats holds other than whole numbers; round it")
+            return values.astype(np.int64)
         if image.mode in {"1", "L", "P"} or image.mode.startswith("I"):
             return np.array(image)
         rgb = np.array(image.convert("RGB"))
@@ -189,9 +203,18 @@ OWNERS: dict[Layout, Owner] = {
 def object_pixels(labels: Labels) -> Bool[np.ndarray, "H W"]:
     """Where a binary mask holds its object: above 128, or not 0 where it only knows 0 and 1.
 
-    GrabCut's undecided band (128) is not the object.
+    GrabCut's undecided band (128) is not the object. A mask that is neither black nor white for
+    the most part is UnusableMask: a label image, of whose ids those above 128 are no object.
     """
-    return labels > (UNDECIDED if labels.max() > 1 else 0)
+    highest = labels.max()
+    if highest <= 1:
+        return labels > 0
+    shown = labels[(labels > 0) & (labels != UNDECIDED)]
+    if np.count_nonzero(shown > 0.75 * highest) < len(shown) / 2:
+        raise UnusableMask(
+            f"a mask of one object holds ids up to {highest}; is its layout label_image?"
+        )
+    return labels > UNDECIDED
 
 
 def whole_object(labels: Labels) -> Iterable[Bool[np.ndarray, "H W"]]:

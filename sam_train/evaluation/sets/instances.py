@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from sam_train.data.images import image_size, read_image
-from sam_train.data.records import Rle
+from sam_train.data.records import BadSample, Rle
 from sam_train.data.sets.coco_json import read_coco
 from sam_train.data.sets.coco_set import coco_files, coco_rle
 from sam_train.data.sets.image_folder import require_file
-from sam_train.data.sets.known_masks import UnusableMask
+from sam_train.data.sets.known_masks import UnusableMask, report_orphans
 from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 from sam_train.evaluation.sets.annotated_image import AnnotatedImage, Detection, Instance
+
+
+class UselessDetections(BadSample):
+    """Detections that no object can be compared with. They are left out."""
 
 
 class InstanceSet(ImageList):
@@ -43,7 +47,8 @@ class InstanceSet(ImageList):
         entries = defaultdict(list)
         for annotation in coco.annotations:
             entries[annotation["image_id"]].append(annotation)
-        files, _ = coco_files(coco, images, name=name)
+        files, orphans = coco_files(coco, images, name=name)
+        report_orphans(orphans, on_bad, name=name)
         found = None
         if detections is not None:
             ids = {entry["id"] for _, _, entry in files}
@@ -52,7 +57,14 @@ class InstanceSet(ImageList):
         super().__init__(
             name,
             [
-                annotated(key, file, entry, entries[entry["id"]], frequency, found)
+                annotated(
+                    key,
+                    file,
+                    entry,
+                    list(coco.with_known_category(entries[entry["id"]], file, on_bad)),
+                    frequency,
+                    found,
+                )
                 for key, file, entry in files
             ],
         )
@@ -117,11 +129,10 @@ def single_masks(read: Callable[[], list[Instance]]) -> list[Rle]:
 
 def own_boxes(annotations: list[dict[str, Any]]) -> list[Detection]:
     """The boxes of the annotations that are no crowds, as a detector without fault gives them."""
-    return [
-        Detection(annotation["category_id"], xyxy(annotation["bbox"]), 1.0)
-        for annotation in annotations
-        if not annotation.get("iscrowd", 0)
-    ]
+    single = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+    if without := [a.get("id") for a in single if not is_box(a.get("bbox"))]:
+        raise UnusableMask(f"annotation {without[0]} has no box of four numbers; add `detections`")
+    return [Detection(a["category_id"], xyxy(a["bbox"]), 1.0) for a in single]
 
 
 def read_detections(
@@ -144,7 +155,7 @@ def read_detections(
         else:
             faults[fault] += 1
     for fault, count in faults.items():
-        error = ValueError(f"{count} of {len(listed)} detections in {path} {fault}")
+        error = UselessDetections(f"{count} of {len(listed)} detections in {path} {fault}")
         if on_bad is None:
             raise ValueError(f"{name}: {error}; mend the file")
         on_bad(name, f"detections that {fault}", error)
@@ -155,14 +166,24 @@ def faults_of(entry: Any, images: set[Any], categories: set[int]) -> Iterator[st
     """What makes a detection useless."""
     if not isinstance(entry, dict) or {"image_id", "category_id", "bbox", "score"} - entry.keys():
         yield "lack image_id, category_id, bbox or score"
-    elif entry["image_id"] not in images:
-        yield "are of an image that is not in the set"
-    elif entry["category_id"] not in categories:
-        yield "are of an unknown category"
-    elif not all(is_finite(value) for value in (*entry["bbox"], entry["score"])):
-        yield "hold a score or a box that is no finite number"
-    elif len(entry["bbox"]) != 4 or min(entry["bbox"][2:]) < 0:
+    elif not is_finite(entry["score"]):
+        yield "hold a score that is no finite number"
+    elif not is_box(entry["bbox"]):
         yield "hold a box that is not four numbers with a size"
+    elif not isinstance(entry["image_id"], int | str) or entry["image_id"] not in images:
+        yield "are of an image that is not in the set"
+    elif not isinstance(entry["category_id"], int | str) or entry["category_id"] not in categories:
+        yield "are of an unknown category"
+
+
+def is_box(bbox: Any) -> bool:
+    """Whether it is COCO's XYWH."""
+    return (
+        isinstance(bbox, list)
+        and len(bbox) == 4
+        and all(map(is_finite, bbox))
+        and min(bbox[2:]) >= 0
+    )
 
 
 def is_finite(value: Any) -> bool:

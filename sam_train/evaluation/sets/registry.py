@@ -9,11 +9,15 @@ from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A set with the numbers of images with masks and of masks in the paper; None: a sample."""
+    """A set with the numbers of images with masks and of masks in the paper.
+
+    Of a set that the paper thinned, `sample` is how many masks ours holds if the set is whole.
+    """
 
     image_set: ImageSet
     images: int | None = None
     masks: int | None = None
+    sample: int | None = None
 
     @property
     def name(self) -> str:
@@ -32,10 +36,11 @@ def public_set(
     obtain: str,
     images: int | None = None,
     masks: int | None = None,
+    sample: int | None = None,
 ) -> PublicSet:
     """Builds a set that is not shipped; where it is not there, the error says where to get it."""
     try:
-        return PublicSet(image_set(), images, masks)
+        return PublicSet(image_set(), images, masks, sample)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; obtain it: {obtain}") from error
 
@@ -57,4 +62,9 @@ def other_counts(
             if expected is not None and found[kind] != expected:
                 counts = f"{found[kind]} {kind} were evaluated, {expected} in the paper"
                 said.append(f"{image_set.name}: {counts}")
+        if image_set.sample is not None and found["masks"] < image_set.sample:
+            counts = (
+                f"only {found['masks']} masks were evaluated, {image_set.sample} if it is whole"
+            )
+            said.append(f"{image_set.name}: {counts}")
     return said

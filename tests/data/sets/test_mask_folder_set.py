@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from sam_train.data.rle import decode_rle
+from sam_train.data.sets.known_masks import UnusableMask
 from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.data.sets.mask_folder_set import MaskFolderSet
 
@@ -78,6 +79,35 @@ def test_binary_masks_may_be_of_zeros_and_ones(tmp_path: Path) -> None:
     image_set = MaskFolderSet("set", tmp_path / "images", tmp_path / "masks", layout="binary")
 
     assert masks_of(image_set)["0"][0].sum() == 16
+
+
+def test_masks_may_be_of_floats_that_are_whole_numbers(tmp_path: Path) -> None:
+    save(tmp_path / "images/0.jpg")
+    save(tmp_path / "masks/0.tif", block(2, 2, value=1).astype(np.float32))
+
+    image_set = MaskFolderSet("set", tmp_path / "images", tmp_path / "masks", layout="binary")
+
+    assert masks_of(image_set)["0"][0].sum() == 16
+
+
+@pytest.mark.parametrize("value", [0.7, np.nan])
+def test_fractions_are_no_mask(tmp_path: Path, value: float) -> None:
+    save(tmp_path / "images/0.jpg")
+    save(tmp_path / "masks/0.tif", block(2, 2, value=1) * np.float32(value))
+    (image,) = MaskFolderSet("set", tmp_path / "images", tmp_path / "masks", layout="binary")
+
+    with pytest.raises(UnusableMask, match=r"0\.tif: .* other than whole numbers"):
+        image.masks()
+
+
+def test_ids_are_no_mask_of_one_object(tmp_path: Path) -> None:
+    save(tmp_path / "images/0.jpg")
+    ids = sum(block(4 * n, 4 * n, value=50 * n) for n in range(1, 5))
+    save(tmp_path / "masks/0.png", ids)
+    (image,) = MaskFolderSet("set", tmp_path / "images", tmp_path / "masks", layout="binary")
+
+    with pytest.raises(UnusableMask, match=r"0\.png: .* layout label_image"):
+        image.masks()
 
 
 def test_components_are_objects_unless_they_are_specks(tmp_path: Path) -> None:

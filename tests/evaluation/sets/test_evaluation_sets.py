@@ -157,3 +157,41 @@ def test_other_counts_than_the_papers_are_said(coco):
     said = other_counts([toy], {"toy": {"images": 2, "masks": 2}})
 
     assert said == ["toy: 2 masks were evaluated, 5 in the paper"]
+
+
+def test_a_sample_that_a_part_of_the_set_cannot_fill_is_said(coco):
+    toy = PublicSet(InstanceSet("toy", *coco), sample=5)
+
+    assert other_counts([toy], {"toy": {"images": 2, "masks": 5}}) == []
+    assert other_counts([toy], {"toy": {"images": 2, "masks": 4}}) == [
+        "toy: only 4 masks were evaluated, 5 if it is whole"
+    ]
+
+
+def test_annotations_that_belong_to_nothing_are_told(coco):
+    images, path = coco
+    document = json.loads(path.read_text())
+    one = document["annotations"][0]
+    document["annotations"] += [
+        one | {"id": 90, "image_id": 77},
+        one | {"id": 91, "category_id": 9},
+    ]
+    path.write_text(json.dumps(document))
+    said: list[str] = []
+
+    first, _ = InstanceSet("toy", *coco, on_bad=lambda _n, _k, e: said.append(type(e).__name__))
+
+    assert sorted(said) == ["OrphanMask", "UnknownCategory"]
+    assert len(first.instances()) == 2
+
+
+def test_an_annotation_without_a_box_is_no_detection(coco):
+    images, path = coco
+    document = json.loads(path.read_text())
+    for annotation in document["annotations"]:
+        annotation.pop("bbox")
+    path.write_text(json.dumps(document))
+    first, _ = InstanceSet("toy", *coco)
+
+    with pytest.raises(UnusableMask, match="has no box of four numbers"):
+        first.detections()
