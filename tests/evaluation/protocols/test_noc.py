@@ -77,6 +77,19 @@ def test_noc_is_the_first_click_that_reaches_the_target():
     assert [noc(ious, target) for target in (0.5, 0.85, 0.9, 0.95)] == [1, 2, 4, 4]
 
 
+def test_an_iou_that_is_reached_at_click_20_is_a_failure():
+    late, never, at_once = [0.5] * 19 + [0.95], [0.5] * 20, [0.95] * 20
+    rows = [
+        {"key": "a", "mask_id": n, "ious": ious, "noc_90": noc(ious, 0.9)}
+        for n, ious in enumerate((late, never, at_once))
+    ]
+
+    summary = NocProtocol(targets=(0.9,)).summarise(rows)
+
+    assert [row["noc_90"] for row in rows] == [20, 20, 1]
+    assert (summary["failures_90"], summary["noc_90"]) == (2, pytest.approx(41 / 3))
+
+
 def test_what_is_reached_at_the_last_click_counts_as_a_failure(squares, image_with, painted):
     truth = squares((0, 0, 10, 10), (20, 20, 40, 40), (50, 50, 60, 60))
 
