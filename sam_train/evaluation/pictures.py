@@ -96,15 +96,20 @@ def drawn_rows(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def worst_masks(
-    rows: Sequence[Row], painter: RowPainter, *, iou: str, mask: str, count: int = 20
+    rows: Sequence[Row], painter: RowPainter, *, name: str, iou: str, mask: str, count: int = 20
 ) -> list[dict[str, Any]]:
-    """Draws the masks with the lowest IoU in a column, all clicks on them, the worst first."""
+    """Draws the masks with the lowest IoU in a column, all clicks on them, the worst first.
+
+    `name` tells their files from those of other protocols.
+    """
     worst = sorted(rows, key=lambda row: (row[iou], row["set"], row["key"], row["mask_id"]))[:count]
     return [
         {
-            **{name: row[name] for name in ("set", "key", "mask_id")},
+            **{part: row[part] for part in ("set", "key", "mask_id")},
             "iou": row[iou],
-            "file": painter.answer(row, mask, f"worst-{number:02d}", clicks=len(row["clicks"])),
+            "file": painter.answer(
+                row, mask, f"{name}-worst-{number:02d}", clicks=len(row["clicks"])
+            ),
         }
         for number, row in enumerate(worst)
     ]

@@ -60,7 +60,7 @@ def protocol_sections(
                 columns=columns,
                 clicks=clicks or None,
                 figures=list(protocol_figures(summary, found)),
-                worst=worst_pictures(found, painter),
+                worst=worst_pictures(name, found, painter),
             )
         )
     return sections
@@ -105,7 +105,7 @@ def predicted_and_true(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
     return predicted, true
 
 
-def worst_pictures(rows: Sequence[Row], painter: RowPainter) -> list[dict[str, Any]]:
+def worst_pictures(name: str, rows: Sequence[Row], painter: RowPainter) -> list[dict[str, Any]]:
     """The 20 masks that are worst after the last click, where the rows hold masks."""
     if last := [row for row in rows if row.get("mask_last") is not None]:
         rows, iou, mask = [{**r, "iou_last": r["ious"][-1]} for r in last], "iou_last", "mask_last"
@@ -113,7 +113,7 @@ def worst_pictures(rows: Sequence[Row], painter: RowPainter) -> list[dict[str, A
         iou, mask = f"iou_at_{counts[-1]}", f"mask_at_{counts[-1]}"
     else:
         return []
-    pictures = worst_masks(rows, painter, iou=iou, mask=mask)
+    pictures = worst_masks(rows, painter, name=name, iou=iou, mask=mask)
     return [{**p, "file": picture_uri(painter.folder / p["file"])} for p in pictures]
 
 
