@@ -146,16 +146,16 @@ def read_labels(file: Path) -> Labels:
     floats with a fraction, or with no number, is UnusableMask.
     """
     with open_image(file) as image:
-        if image.mode == "F":
-            values = np.array(image)
-            if not (np.isfinite(values) & (values == np.rint(values))).all():
-                raise UnusableMask("a mask of floats holds other than whole numbers; round it")
-            return values.astype(np.int64)
-        if image.mode in {"1", "L", "P"} or image.mode.startswith("I"):
-            return np.array(image)
-        rgb = np.array(image.convert("RGB"))
-    in_colours = (rgb != rgb[..., :1]).any()
-    return rgb @ np.array([1, 256, 65536]) if in_colours else rgb[..., 0]
+        is_plain = image.mode in {"1", "L", "P", "F"} or image.mode.startswith("I")
+        values = np.array(image if is_plain else image.convert("RGB"))
+    if not is_plain:
+        in_colours = (values != values[..., :1]).any()
+        return values @ np.array([1, 256, 65536]) if in_colours else values[..., 0]
+    if values.dtype.kind != "f":
+        return values
+    if not (np.isfinite(values) & (values == np.rint(values))).all():
+        raise UnusableMask("a mask of floats holds other than whole numbers; round it")
+    return values.astype(np.int64)
 
 
 # Which image a mask file belongs to
