@@ -1,7 +1,6 @@
 """Runs the shards of a job as a Slurm job array."""
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from data_engine.executors.failures import FINAL, Failures, WorkerKilled
 from data_engine.executors.worker_process import one_thread
 from sam_train.data.store.durable import durable_file
+from sam_train.launching.slurm import queued_jobs, refusals, require_slurm
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,11 +59,12 @@ class SlurmExecutor:
         task = SlurmTask(self._saved(work))
         count = min(len(items), self.workers * TASKS_PER_WORKER, MAX_ARRAY)
         parts = [items[number::count] for number in range(count)]
-        jobs = dict(zip(executor.map_array(task, parts), parts, strict=True))
+        with refusals():
+            jobs = dict(zip(executor.map_array(task, parts), parts, strict=True))
         failures = Failures()
         try:
             while jobs:
-                queued = _queued()
+                queued = queued_jobs()
                 time.sleep(POLL_S)  # a task that left the queue has written by then
                 for job in [job for job in jobs if _has_ended(job, queued)]:
                     results, error = _outcome(job)
@@ -86,13 +87,8 @@ class SlurmExecutor:
                 "executor=slurm needs submitit: pip install 'sam-train[cluster]', or choose "
                 "executor=local"
             ) from error
-        try:
-            executor = submitit.SlurmExecutor(self.folder, max_num_timeout=MAX_ARRAY)
-        except RuntimeError as error:
-            raise ValueError(
-                "executor=slurm needs sbatch and srun: run on a node of a Slurm cluster, or "
-                "choose executor=local"
-            ) from error
+        require_slurm("executor=slurm", "executor=local")
+        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=MAX_ARRAY)
         executor.update_parameters(job_name="data-engine", **self._parameters)
         return executor
 
@@ -131,15 +127,6 @@ class SlurmTask:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, items)
-
-
-def _queued() -> set[str]:
-    """The tasks that Slurm runs or will run; sacct would need an accounting database."""
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-    listed = subprocess.run(command, capture_output=True, text=True)
-    if listed.returncode:
-        raise OSError(f"squeue failed: {listed.stderr.strip()}; the tasks go on, run again")
-    return set(listed.stdout.split())
 
 
 def _has_ended(job: Any, queued: set[str]) -> bool:
