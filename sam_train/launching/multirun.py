@@ -90,7 +90,8 @@ def split_finished(jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
 
 def tell(job: Job, record: JobRecord, number: int, count: int) -> None:
     because = f": {record.reason}" if record.reason else ""
-    print(f"[{number}/{count}] {job.name} {record.state} after {record.seconds:.0f} s{because}")
+    text = f"[{number}/{count}] {job.name} {record.state} after {record.seconds:.0f} s{because}"
+    print(text, flush=True)  # also where it goes to a file
 
 
 def require_all(records: Sequence[tuple[Job, JobRecord]]) -> None:

@@ -48,11 +48,10 @@ def distribution_of(key: str, sweep: Any) -> BaseDistribution:
     is_log = "log" in sweep.tags
     if isinstance(sweep, ChoiceSweep):
         return CategoricalDistribution([plain(value) for value in sweep.list])
-    if isinstance(sweep, RangeSweep) and all(
-        isinstance(number, int) for number in (sweep.start, sweep.stop, sweep.step)
-    ):
-        last = sweep.start + (sweep.stop - 1 - sweep.start) // sweep.step * sweep.step
-        return IntDistribution(sweep.start, last, step=sweep.step, log=is_log)
+    if isinstance(sweep, RangeSweep) and float(sweep.step).is_integer():
+        start, stop, step = int(sweep.start), int(sweep.stop), int(sweep.step)
+        last = start + (stop - 1 - start) // step * step
+        return IntDistribution(start, last, step=step, log=is_log)
     if isinstance(sweep, IntervalSweep):
         low, high = sweep.start, sweep.end
         if isinstance(low, int) and isinstance(high, int):
@@ -75,7 +74,11 @@ def overrides_of(params: Mapping[str, Any]) -> list[str]:
 
 def example_of(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """The first value of each key, to see that the config takes them."""
-    return {
-        key: each.choices[0] if isinstance(each, CategoricalDistribution) else each.low
-        for key, each in space.items()
-    }
+    return {key: first_of(each) for key, each in space.items()}
+
+
+def first_of(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return distribution.low

@@ -30,7 +30,6 @@ def multirun(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
         (["seed=0,1", "hydra.sweep.subdir=same"], "2 jobs of this sweep have the folder"),
         (["seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs is 0"),
         (["seed=0,1", "launcher=slurm"], "needs sbatch, which is not on this machine"),
-        (["experiment=search_finetune", "optim.lr=choice(1,2)", "optim.lrr=1"], "optim.lrr"),
         (["experiment=search_finetune", "launcher=slurm"], "leave launcher=slurm out"),
     ],
 )

@@ -70,6 +70,7 @@ def test_poor_trials_are_ended_by_their_validation_values(tmp_path: Path) -> Non
     assert "is poor" in record.reason
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_killed_worker_are_gone_on_with(tmp_path: Path) -> None:
     killed = another_worker(tmp_path, trials=4, seconds=60)
     study = None
@@ -86,6 +87,7 @@ def test_the_trials_of_a_killed_worker_are_gone_on_with(tmp_path: Path) -> None:
     assert all(trial.value == trial.params["x"] for trial in trials)
 
 
+@pytest.mark.slow
 def test_workers_share_the_trials(tmp_path: Path) -> None:
     other = another_worker(tmp_path, trials=6, seconds=0)
     trials = work(tmp_path, trials=6, seconds=0)

@@ -32,7 +32,8 @@ def experiment_file(group: Group, *, folder: Path, measure: str) -> str:
         f"#   python -m sam_train.train --config-dir={shlex.quote(str(folder))} experiment=best "
         "dataset=DATASET",
     ]
-    body = {"defaults": defaults, "run_name": f"best_of_{folder.name}"} | tree
+    name = f"best_of_{folder.name}"
+    body = {"defaults": defaults, "run_name": name, "output_dir": f"outputs/{name}"} | tree
     return "\n".join([*heading, yaml.safe_dump(body, sort_keys=False, width=96)])
 
 
