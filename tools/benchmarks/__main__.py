@@ -3,6 +3,7 @@
     python -m tools.benchmarks                 # all of them
     python -m tools.benchmarks rle_encode      # one
     python -m tools.benchmarks gpu             # encoder and training on one GPU, without a peer
+    python -m tools.benchmarks annotator       # the annotation page in Chromium, without a peer
 
 One thread, medians of CPU time of alternating runs: what else the machine does disturbs it less
 than the clock. The exit status is 1 where the results differ; a target that is missed is only
@@ -39,14 +40,18 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = (*BENCHMARKS, "gpu")
+    known = (*BENCHMARKS, "gpu", "annotator")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     names = parser.parse_args(arguments).names or BENCHMARKS
     if unknown := set(names) - set(known):
         parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(known)}")
     if "gpu" in names:
         on_gpu()
-        names = [name for name in names if name != "gpu"]
+    if "annotator" in names:
+        import_module("tools.benchmarks.annotator").main()
+    names = [name for name in names if name not in ("gpu", "annotator")]
+    if not names:
+        return
     # Before torch, OpenCV or NumPy are imported.
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
     from tools.benchmarks.comparison import report

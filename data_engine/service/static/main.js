@@ -1,16 +1,26 @@
 // The page: puts its parts together.
 
-import { Connection, Refused } from "./connection.js";
-import { draw } from "./draw.js";
-import { Hand } from "./hand.js";
-import { listen, showKeys } from "./keys.js";
-import { at, show, showConnection, showObjects, showTask, showTime } from "./panel.js";
-import { Task } from "./task.js";
-import { View } from "./view.js";
+import { draw } from "./canvas/draw.js";
+import { listenToPointer } from "./canvas/pointer.js";
+import { View } from "./canvas/view.js";
+import { Candidates } from "./panel/candidates.js";
+import { listen, showKeys } from "./panel/keys.js";
+import { ObjectList } from "./panel/objects.js";
+import { at, say, showButtons, showMagnifier, showStored, showTask, showTime } from "./panel/panel.js";
+import { Connection } from "./work/connection.js";
+import { Hand } from "./work/hand.js";
+import { Hover } from "./work/hover.js";
+import { Magnifier } from "./work/magnifier.js";
+import { Session } from "./work/session.js";
 
-const connection = new Connection(tokenOfLink(), showConnection);
-const canvas = at("canvas"), view = new View(canvas), hand = new Hand(act);
-let task = null, masksShown = true, cursor = null, grabbed = false, isDrawn = true;
+const canvas = at("canvas"), view = new View(canvas);
+const connection = new Connection(tokenOfLink(), showState);
+const hover = new Hover(connection, redraw), magnifier = new Magnifier(connection, showMagnifier);
+const session = new Session(connection, magnifier, { opened, shown, say });
+const hand = new Hand((kind, content) => session.act(kind, content));
+const objects = new ObjectList(at("objects"), at("count"), (id) => session.select(id));
+const candidates = new Candidates(at("candidates"), choose);
+let masksShown = true, cursor = null, isGrabbed = false, isDrawn = true;
 
 // The token is in the part of the link that browsers do not send, and survives a reload.
 function tokenOfLink() {
@@ -25,68 +35,49 @@ function redraw() {
   isDrawn = false;
   requestAnimationFrame(() => {
     isDrawn = true;
-    draw(view, task, hand, { masksShown, cursor });
+    const preview = hover.sprite ?? hand.preview;
+    draw(view, session.task, hand, { masksShown, preview, cursor });
   });
 }
 
-function refresh() {
-  showObjects(task, select);
+function opened() {
+  const { task } = session;
+  hand.cancel();
+  hover.clear();
+  magnifier.look(task, null);
+  if (task) view.fit(task.width, task.height);
+  showTask(session);
+  shown();
+}
+
+function shown() {
+  objects.show(session.task);
+  candidates.show(session.task);
+  showButtons(session.task);
+  showState();
+  lookAhead();
   redraw();
 }
 
-async function attempt(work) {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    show(error.message);
-    setTimeout(() => connection.connected && show(""), 5000);
-    if (["not_yours", "out_of_step"].includes(error.kind)) await load();
-  }
+function showState() {
+  showStored(connection.connected, session?.task?.pending ?? 0);
 }
 
-async function load() {
-  task = null;
-  hand.cancel();
-  const data = await connection.post("/api/task");
-  if (data.key) {
-    const picture = await connection.image(`/api/tasks/${data.key}/image`);
-    task = new Task(connection, data, picture);
-    task.choose = (label) => act("choose", { label });
-    view.fit(task.width, task.height);
-  }
-  showTask(task, data.progress);
-  refresh();
+function moved() {
+  if (session.task) magnifier.look(session.task, view.visible(session.task));
+  redraw();
 }
 
-// Nothing new is begun while the connection is lost: what is not stored would only seem safe.
-async function act(kind, content = {}) {
-  if (!task || !connection.connected) return;
-  const started = performance.now(), worked = task;
-  await attempt(async () => {
-    redraw();
-    const { objects } = await worked.act(kind, content);
-    const others = objects.some(({ id }) => id !== worked.current);
-    if (others || kind === "delete") worked.select(objects.length === 1 && worked.objects.has(objects[0].id) ? objects[0].id : worked.current);
-    if (kind === "delete") worked.select(worked.nextId);
-    hand.waiting = null;
-    refresh();
-    requestAnimationFrame(() => performance.measure(`${kind} shown`, { start: started, end: performance.now() }));
-  });
+function isInside({ x, y }) {
+  return x >= 0 && y >= 0 && x <= session.task.width && y <= session.task.height;
 }
 
-function select(id) {
-  task.select(id);
-  refresh();
-}
-
-async function finish(state) {
-  if (!task || !connection.connected) return;
-  const finished = task;
-  await attempt(async () => {
-    await finished.finish(state);
-    await load();
-  });
+// Where a click begins an object, its mask is shown beforehand.
+function lookAhead() {
+  const { task } = session, isFree = session.isReady && !task.pending && !isGrabbed && !hand.isDown;
+  const begins = isFree && hand.tool === "point" && (!task.object || task.object.locked);
+  const isThere = begins && cursor && isInside(cursor);
+  hover.move(task, isThere ? cursor : null, isThere ? magnifier.cropOf([cursor.x, cursor.y]) : null);
 }
 
 function setTool(tool) {
@@ -96,112 +87,130 @@ function setTool(tool) {
     button.setAttribute("aria-pressed", button.dataset.tool === tool);
   }
   at("radius-label").style.visibility = hand.isBrush ? "visible" : "hidden";
+  hover.clear();
   redraw();
 }
 
 function setRadius(radius) {
-  hand.radius = Math.min(100, Math.max(0.5, radius));
+  hand.radius = Math.min(300, Math.max(0.5, Math.round(2 * radius) / 2));
   at("radius").value = hand.radius;
   at("radius-value").textContent = hand.radius;
   redraw();
 }
 
-function zoom(factor, place) {
-  view.zoom(factor, place);
-  redraw();
+function zoom(factor) {
+  view.zoom(factor, hand.byKeyboard && cursor ? view.toScreen(cursor) : undefined);
+  moved();
 }
 
-function isInside({ x, y }) {
-  return x >= 0 && y >= 0 && x <= task.width && y <= task.height;
+function choose(number) {
+  const { task } = session;
+  if (session.isReady && number < (task.object?.candidates.length ?? 0)) session.act("choose", { label: number });
 }
 
-function press(place, { background }) {
-  if (!task || !connection.connected) return;
-  hand.down(place, { background, inside: isInside(place) });
-  redraw();
-}
+const pointer = {
+  isGrabbing: () => isGrabbed,
+  moved,
+  press(place, how) {
+    hand.byKeyboard = false;
+    cursor = place;
+    if (!session.isReady) return;
+    const inside = isInside(place);
+    hand.preview = inside && !how.background ? hover.sprite : null; // until the click is answered
+    hover.clear();
+    hand.down(place, { ...how, inside });
+    redraw();
+  },
+  move(place, steps) {
+    hand.byKeyboard = false;
+    cursor = place;
+    for (const step of steps) hand.move(step);
+    lookAhead();
+    redraw();
+  },
+  release() {
+    if (hand.isDown && session.task) hand.up(session.task);
+    redraw();
+  },
+  leave() {
+    cursor = null;
+    hover.clear();
+    redraw();
+  },
+  select: (place) => session.task && session.select(session.task.objectAt(place)?.id ?? session.task.nextId),
+};
 
 const commands = {
   byKey: {
     p: () => setTool("point"), b: () => setTool("box"), r: () => setTool("paint"), e: () => setTool("erase"),
     1: () => choose(0), 2: () => choose(1), 3: () => choose(2),
-    z: () => task?.canUndo && act("undo"), y: () => task?.canRedo && act("redo"),
-    x: () => task?.object && act("delete"), Delete: () => task?.object && act("delete"),
-    n: () => task?.object && select(task.nextId),
-    s: () => finish("saved"), k: () => finish("skipped"),
-    "[": () => setRadius(hand.radius / 1.25), "]": () => setRadius(hand.radius * 1.25),
+    z: () => session.isReady && session.task.canUndo && session.act("undo"),
+    y: () => session.isReady && session.task.canRedo && session.act("redo"),
+    x: () => session.remove(), Delete: () => session.remove(), a: () => accept(),
+    n: () => session.task?.object && session.select(session.task.nextId),
+    f: () => { const box = session.task?.currentSprite(); if (box?.width) { view.focus(box); moved(); } },
+    s: () => session.finish("saved"), k: () => session.finish("skipped"),
+    "[": () => setRadius(hand.radius / 1.25), "]": () => setRadius(Math.max(hand.radius * 1.25, hand.radius + 0.5)),
     "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8),
-    0: () => task && (view.fit(task.width, task.height), redraw()),
+    0: () => { if (session.task) { view.fit(session.task.width, session.task.height); moved(); } },
     h: () => { masksShown = !masksShown; redraw(); },
+    v: () => { hover.isOn = !hover.isOn; lookAhead(); say(hover.isOn ? "Previews are on." : "Previews are off (V)."); },
     " ": () => commands.grab(true),
     Escape: () => { hand.cancel(); redraw(); },
   },
+  byShift: { a: () => session.judgeImage("accept"), x: () => session.judgeImage("reject") },
   moveCross([dx, dy], step) {
-    if (!task) return;
+    if (!session.task) return;
     const middle = { x: canvas.clientWidth / 2, y: canvas.clientHeight / 2 };
     const place = view.toScreen(cursor ?? view.toImage(middle));
     hand.byKeyboard = true;
     cursor = view.toImage({ x: place.x + dx * step, y: place.y + dy * step });
+    view.reveal(cursor);
     hand.move(cursor);
+    lookAhead();
     redraw();
   },
-  press: (how) => hand.byKeyboard && cursor && press(cursor, how),
-  release: () => { if (hand.isDown && hand.byKeyboard) { hand.up(task); redraw(); } },
+  press(how) {
+    if (!hand.byKeyboard || !cursor) return;
+    pointer.press(cursor, { ...how, since: performance.now() });
+    hand.byKeyboard = true;
+  },
+  release: () => hand.byKeyboard && pointer.release(),
   cycle(step) {
-    const ids = task ? [...task.objects.keys()] : [];
-    if (ids.length) select(ids[(ids.indexOf(task.current) + step + ids.length) % ids.length]);
+    const ids = session.task ? [...session.task.objects.keys()] : [];
+    if (ids.length) session.select(ids.at((ids.indexOf(session.task.current) + step) % ids.length));
   },
   grab(on) {
-    grabbed = on;
+    isGrabbed = on;
     canvas.style.cursor = on ? "grab" : hand.isBrush ? "none" : "crosshair";
   },
 };
 
-function choose(number) {
-  if (number < (task?.object?.candidates.length ?? 0)) act("choose", { label: number });
-}
-
-function listenToPointer() {
-  const place = (event) => view.toImage({ x: event.offsetX, y: event.offsetY });
-  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    hand.byKeyboard = false;
-    cursor = place(event);
-    if (!grabbed && event.button !== 1) press(cursor, { background: event.button === 2 || event.altKey });
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (event.buttons && (grabbed || event.buttons & 4)) view.pan(event.movementX, event.movementY);
-    hand.byKeyboard = false;
-    cursor = place(event);
-    for (const step of event.getCoalescedEvents()) hand.move(place(step));
-    redraw();
-  });
-  canvas.addEventListener("pointerup", () => { if (hand.isDown) { hand.up(task); redraw(); } });
-  canvas.addEventListener("pointerleave", () => { cursor = null; redraw(); });
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    if (event.shiftKey) { view.pan(-event.deltaX - event.deltaY, 0); redraw(); }
-    else zoom(Math.exp(-event.deltaY / 400), { x: event.offsetX, y: event.offsetY });
-  }, { passive: false });
+function accept() {
+  if (session.isReady && session.task.object?.given) session.judge("accept");
 }
 
 async function start() {
   showKeys(at("keys"));
   listen(commands);
-  listenToPointer();
+  listenToPointer(canvas, view, pointer);
   new ResizeObserver(redraw).observe(canvas);
   for (const button of document.querySelectorAll("button[data-key]")) {
-    button.addEventListener("click", () => { commands.byKey[button.dataset.key](); canvas.focus(); });
+    const { key, shift } = button.dataset;
+    button.addEventListener("click", () => { (shift ? commands.byShift : commands.byKey)[key](); canvas.focus(); });
   }
   at("radius").addEventListener("input", (event) => setRadius(Number(event.target.value)));
+  window.addEventListener("beforeunload", (event) => {
+    if (session.task?.pending || hand.isDown) event.preventDefault(); // the browser asks
+  });
   setTool("point");
-  setInterval(() => showTime(task), 1000);
-  setInterval(() => task && connection.connected && attempt(() => task.renew()), 5000);
-  await attempt(async () => {
-    const { name } = await (await connection.send("/api/annotator")).json();
+  setInterval(() => showTime(session.task), 1000);
+  setInterval(() => session.renew(), 5000);
+  await session.attempt(async () => {
+    const { name } = await connection.send("/api/annotator");
     at("who").textContent = name;
-    await load();
+    at("accounting").href = `/accounting?token=${encodeURIComponent(connection.token)}`;
+    await session.load();
   });
 }
 

@@ -1,17 +1,25 @@
 // What is on the canvas: the image, the masks, and what the hand is doing.
 
-export function draw(view, task, hand, { masksShown, cursor }) {
+const SINGLE_PIXELS = 6; // screen pixels of an image pixel, from which one looks at them
+
+export function draw(view, task, hand, { masksShown, preview, cursor }) {
   const context = view.begin();
   if (!task) return;
   context.drawImage(task.picture, 0, 0);
+  context.globalAlpha = view.scale < SINGLE_PIXELS ? 1 : 0.6; // the pixels under an edge show
   if (masksShown) {
-    context.drawImage(task.layer, 0, 0);
-    const sprite = task.object && task.sprite(task.object);
-    if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
+    context.drawImage(task.layer.bitmap(), 0, 0);
+    drawSprite(context, task.currentSprite());
   }
+  drawSprite(context, preview);
+  context.globalAlpha = 1;
   drawPrompts(context, task.object?.prompts ?? [], view.scale);
   drawHand(context, hand, view.scale);
   if (cursor) drawCursor(context, hand, cursor, view.scale);
+}
+
+function drawSprite(context, sprite) {
+  if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
 }
 
 function drawPrompts(context, prompts, scale) {
@@ -66,21 +74,4 @@ function drawCursor(context, hand, { x, y }, scale) {
     }
     context.stroke();
   }
-}
-
-// A candidate small: its mask with the part of the image around it.
-export function thumbnail(canvas, picture, sprite, frame) {
-  const ratio = window.devicePixelRatio || 1, side = Math.round(68 * ratio);
-  Object.assign(canvas, { width: side, height: side });
-  const context = canvas.getContext("2d"), scale = side / Math.max(frame.width, frame.height);
-  context.setTransform(scale, 0, 0, scale, side / 2 - scale * (frame.x + frame.width / 2), side / 2 - scale * (frame.y + frame.height / 2));
-  context.drawImage(picture, 0, 0);
-  if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
-}
-
-// The part of the image around a mask, or all of it if there is none.
-export function frameOf(sprite, task) {
-  if (!sprite) return { x: 0, y: 0, width: task.width, height: task.height };
-  const { x, y, width, height } = sprite, margin = 0.15 * Math.max(width, height) + 2;
-  return { x: x - margin, y: y - margin, width: width + 2 * margin, height: height + 2 * margin };
 }

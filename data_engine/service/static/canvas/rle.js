@@ -37,7 +37,7 @@ export function bitmapOf({ size: [height, width], counts }) {
   return { ...box, bits };
 }
 
-function boxOf(runs, height, width) {
+export function boxOf(runs, height, width) {
   let left = width, right = -1, top = height, bottom = -1, place = 0;
   for (let i = 0; i + 1 < runs.length; i += 2) {
     place += runs[i];
@@ -52,4 +52,19 @@ function boxOf(runs, height, width) {
   }
   if (right < 0) return { x: 0, y: 0, width: 0, height: 0 };
   return { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
+}
+
+export function areaOf(runs) {
+  let area = 0;
+  for (let i = 1; i < runs.length; i += 2) area += runs[i];
+  return area;
+}
+
+// Whether the pixel belongs to the mask.
+export function hasPixel({ size: [height, width], counts }, x, y) {
+  if (x < 0 || y < 0 || x >= width || y >= height) return false;
+  const runs = runsOf(counts);
+  let left = x * height + y, number = 0;
+  while (number < runs.length && left >= runs[number]) left -= runs[number++];
+  return number % 2 === 1 && number < runs.length;
 }
