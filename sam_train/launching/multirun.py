@@ -33,7 +33,7 @@ def folder_of(
     """Named after what differs from job to job, unless the config has a name for it."""
     sweep = Path(config.hydra.sweep.dir)
     given: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    if given["subdir"] == "${hydra.job.num}":  # Hydra's own; it would change with the values of the sweep
+    if given["subdir"] == "${hydra.job.num}":  # Hydra's own; a value more would change them
         return sweep / name_of(overrides[number], differing_keys(overrides))
     composed = loader.load_sweep_config(config, list(overrides[number]))
     with open_dict(composed):
