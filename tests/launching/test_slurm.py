@@ -6,6 +6,7 @@ python -m pytest -m slurm tests/launching
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from sam_train.launching.job import read_record
+from sam_train.launching.job import Job, read_record
+from sam_train.launching.slurm import launch_on_slurm
 from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
 
 ROOT = Path(__file__).parents[2]
@@ -85,26 +87,56 @@ def test_a_training_of_two_tasks_is_preempted_and_ends_with_the_same_weights(
     assert all(bool((weights[name] == expected[name]).all()) for name in expected)
 
 
-def test_a_sweep_is_an_array_whose_stopped_job_is_queued_again(
-    small_training: list[str], tmp_path: Path
-) -> None:
-    folder = tmp_path / "sweep"
-    command = [
-        *(sys.executable, "-m", "sam_train.train", "--multirun", "launcher=slurm"),
-        *(*small_training, "max_steps=40", f"output_dir={folder}", "seed=0,1"),
-        *("+fit.checkpoints.every_n_steps=1", "hydra.launcher.array_parallelism=2"),
-    ]
-    sweep = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: steps_done(folder / "seed=0") > 0, folder / "seed=0" / "output.log")
-    task = subprocess.check_output(["squeue", "-h", "-r", "-t", "R", "-o", "%i"], text=True)
-    subprocess.run(["scancel", "--signal=USR1", min(task.split())], check=True)  # at its limit
-    output, _ = sweep.communicate()
+SAVES_AT_ITS_LIMIT = """
+import pathlib, signal, sys, time
+saved = pathlib.Path(sys.argv[1])
+def save(*_):
+    saved.touch()
+    sys.exit(138)
+signal.signal(signal.SIGUSR1, save)
+print("again" if saved.exists() else "started", flush=True)
+saved.exists() or time.sleep(900)
+"""
 
-    assert sweep.returncode == 0, output
-    records = [read_record(folder / name) for name in ("seed=0", "seed=1")]
+
+def test_a_job_that_meets_its_time_limit_saves_and_is_queued_again(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", SAVES_AT_ITS_LIMIT, str(tmp_path / "saved"))
+    long = Job("long", tmp_path / "long", command)
+    short = Job("short", tmp_path / "short", (sys.executable, "-c", "print('done')"))
+    log = long.folder / "output.log"
+
+    def meet_limit() -> None:
+        wait_for(lambda: log.exists() and "started" in log.read_text(), log)
+        (task,) = {line for line in running_tasks() if line.endswith("_0")}
+        subprocess.run(["scancel", "--signal=USR1", task], check=True)
+
+    scheduler = threading.Thread(target=meet_limit)
+    scheduler.start()
+    parameters = {"timeout_min": 60, "additional_parameters": {"requeue": True}}
+    launch_on_slurm([long, short], folder=tmp_path, parameters=parameters)
+    scheduler.join()
+
+    assert log.read_text().split() == ["started", "again"]
+    records = [read_record(job.folder) for job in (long, short)]
     assert [record.state for record in records if record] == ["finished", "finished"]
     assert [record.attempts for record in records if record] == [2, 1]
-    again = subprocess.run(command, capture_output=True, text=True)
+
+
+def running_tasks() -> list[str]:
+    listed = subprocess.check_output(["squeue", "-h", "-r", "-t", "R", "-o", "%i"], text=True)
+    return listed.split()
+
+
+def test_a_sweep_is_an_array_and_runs_once(small_training: list[str], tmp_path: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "sam_train.train", "--multirun", "launcher=slurm"),
+        *(*small_training, "max_steps=2", f"output_dir={tmp_path}", "seed=0,1"),
+    ]
+    subprocess.run(command, check=True)
+    for name in ("seed=0", "seed=1"):
+        assert (tmp_path / name / "model.safetensors").exists()
+
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 of 2 jobs are finished or queued already" in again.stdout
 
 
