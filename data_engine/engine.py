@@ -195,6 +195,7 @@ class Engine:
                 "checkpoint": str(weights),
                 "checkpoint_sha256": file_sha256(weights),
                 "dataset_version": version,
+                "config_sha256": self.config_sha256,
                 "command": (self.run_dir / "command.txt").read_text().strip(),
             }
             report = self.evaluate(

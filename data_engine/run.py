@@ -50,6 +50,7 @@ def run(cfg: DictConfig) -> None:
     from data_engine.rounds import Round
     from data_engine.run_folder import claim
     from sam_train.run_folder import locked
+    from sam_train.run_journal import journaled
     from sam_train.threads import set_threads
 
     for number, turn in enumerate(values["rounds"]):
@@ -59,10 +60,9 @@ def run(cfg: DictConfig) -> None:
     set_threads(cfg.threads or (1 if cfg.get("phase") else None))
     with locked(Path(cfg.output_dir)):
         config_sha256 = claim(Path(cfg.output_dir), config, command)
-        if cfg.get("phase") is None:
-            run_loop(cfg, config_sha256)
-        else:
-            run_phase(cfg, config_sha256)
+        do = run_loop if cfg.get("phase") is None else run_phase
+        with journaled(Path(cfg.output_dir), program="data-engine", config_sha256=config_sha256):
+            do(cfg, config_sha256)
 
 
 def run_loop(cfg: DictConfig, config_sha256: str) -> None:
@@ -77,6 +77,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         raise ValueError(f"rounds: {error}; they take phase, images, max_steps, revisit") from error
     evaluate = instantiate(cfg.evaluate, _convert_="all")
     check_evaluation(**evaluate.keywords)
+    origin = {"config_sha256": config_sha256, "config": OmegaConf.to_container(cfg)}
     engine = Engine(
         run_dir=Path(cfg.output_dir),
         rounds=rounds,
@@ -86,7 +87,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         annotator=instantiate(cfg.annotator),
         build_model=lambda: instantiate(cfg.model),
         # Built anew for every round: callbacks and loggers remember their first run.
-        train=lambda sam, **run: instantiate(cfg.fit, _convert_="all")(sam, **run),
+        train=lambda sam, **run: instantiate(cfg.fit, _convert_="all")(sam, origin=origin, **run),
         evaluate=evaluate,
         executor=instantiate(cfg.executor),
         config_sha256=config_sha256,

@@ -1,6 +1,5 @@
 """The folder of a run of the engine: one config for its whole life, whole files only."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +7,13 @@ from typing import Any
 
 import yaml
 
+from sam_train import run_folder
 from sam_train.data.store.durable import durable_file
 from sam_train.run_folder import require_same
 
 # What may differ when a run goes on: where and how fast it runs, not what it makes.
 FREE_KEYS = {"executor", "output_dir"}
+CONFIGS = "configs"  # of a dataset: every config that made something in it
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -27,7 +28,7 @@ def read_json(path: Path) -> Any:
 
 def config_sha256(config: Mapping[str, Any]) -> str:
     """The hash of what decides about the results."""
-    return hashlib.sha256(json.dumps(_decisive(config), sort_keys=True).encode()).hexdigest()
+    return run_folder.config_sha256(config, free=FREE_KEYS)
 
 
 def claim(folder: Path, config: Mapping[str, Any], command: str) -> str:
@@ -37,7 +38,7 @@ def claim(folder: Path, config: Mapping[str, Any], command: str) -> str:
     key that differs; before there is a dataset, nothing depends on the config yet.
     """
     path = folder / "config.yaml"
-    if path.exists() and (folder / "dataset").exists():
+    if path.exists() and holds_shards(folder / "dataset"):
         before = yaml.safe_load(path.read_text())
         require_same(_decisive(before), _decisive(config), folder=folder)
     else:
@@ -47,10 +48,20 @@ def claim(folder: Path, config: Mapping[str, Any], command: str) -> str:
         ):
             with durable_file(folder / name) as file:
                 file.write(text.encode())
+    keep_config(folder / "dataset", config)
     return config_sha256(config)
 
 
+def keep_config(dataset: Path, config: Mapping[str, Any]) -> None:
+    """Writes the config into a dataset, under the hash by which manifests and masks name it."""
+    with durable_file(dataset / CONFIGS / f"{config_sha256(config)}.yaml") as file:
+        file.write(yaml.safe_dump(dict(config), sort_keys=False).encode())
+
+
+def holds_shards(dataset: Path) -> bool:
+    """Whether anything but configs was written into a dataset."""
+    return dataset.is_dir() and any(path.name != CONFIGS for path in dataset.iterdir())
+
+
 def _decisive(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as it is read back from a file, without the free keys."""
-    plain = json.loads(json.dumps(dict(config)))
-    return {key: value for key, value in plain.items() if key not in FREE_KEYS}
+    return run_folder.decisive(config, FREE_KEYS)

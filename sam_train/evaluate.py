@@ -15,6 +15,9 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
+from sam_train.data.store.durable import durable_file, file_sha256
+from sam_train.run_folder import config_sha256
+from sam_train.run_journal import journaled
 
 if TYPE_CHECKING:
     from sam_train.data.sets.labeled_image import ImageSet
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 TASK_KEYS = ("sets", "settings", "max_masks", "max_masks_per_image", "max_images")
 TYPES = {"workers": int, "threads": int | None, "examples": int, "wandb_project": str | None}
+FREE_KEYS = {"output_dir", "workers", "threads", "device"}  # they do not change a number
+LOGGED_ROWS, LOGGED_PICTURES = 10_000, 16  # what W&B is given at most
 LOWEST = {"workers": 1, "threads": 1, "examples": 0}
 
 
@@ -43,21 +48,27 @@ def evaluate(cfg: DictConfig) -> None:
     set_threads(cfg.threads)
     image_sets, missing_sets = known_sets(cfg)
     output_dir = Path(cfg.output_dir)
-    report = evaluate_tasks(
-        partial(build_segmenter, values["segmenter"]),
-        suite_tasks(cfg, image_sets),
-        output_dir=output_dir,
-        examples=cfg.examples,
-        origin={
-            "checkpoint": cfg.checkpoint,
-            "checkpoint_sha256": checkpoint_sha256,
-            "segmenter": {k: v for k, v in values["segmenter"].items() if k != "device"},
-            "command": shlex.join(["python", "-m", "sam_train.evaluate", *sys.argv[1:]]),
-            "missing_sets": missing_sets,
-        },
-        workers=cfg.workers,
-        against=None if cfg.against is None else Path(cfg.against),
-    )
+    config: Any = OmegaConf.to_container(cfg)
+    with durable_file(output_dir / "config.yaml") as file:
+        file.write(OmegaConf.to_yaml(cfg).encode())
+    sha256 = config_sha256(config, free=FREE_KEYS)
+    with journaled(output_dir, program="evaluate", config_sha256=sha256):
+        report = evaluate_tasks(
+            partial(build_segmenter, values["segmenter"]),
+            suite_tasks(cfg, image_sets),
+            output_dir=output_dir,
+            examples=cfg.examples,
+            origin={
+                "checkpoint": cfg.checkpoint,
+                "checkpoint_sha256": checkpoint_sha256,
+                "segmenter": {k: v for k, v in values["segmenter"].items() if k != "device"},
+                "command": shlex.join(["python", "-m", "sam_train.evaluate", *sys.argv[1:]]),
+                "config_sha256": sha256,
+                "missing_sets": missing_sets,
+            },
+            workers=cfg.workers,
+            against=None if cfg.against is None else Path(cfg.against),
+        )
     print(summary_lines(report))
     if cfg.wandb_project is not None:
         log_to_wandb(report, output_dir, cfg.wandb_project)
@@ -81,8 +92,6 @@ def checkpoint_hash(cfg: DictConfig) -> str | None:
     path = Path(cfg.checkpoint)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint file {path}; check checkpoint=PATH")
-    from sam_train.data.store.durable import file_sha256
-
     return file_sha256(path)
 
 
@@ -168,24 +177,25 @@ def suite_tasks(cfg: DictConfig, image_sets: dict[str, "ImageSet"]) -> list["Tas
 
 
 def log_to_wandb(report: dict[str, Any], output_dir: Path, project: str) -> None:
-    """Every number of every table as PROTOCOL/SET/NAME."""
+    """Every number of every table as PROTOCOL/SET/NAME, the tables, and the first examples."""
     import wandb
 
-    numbers = {
-        f"{protocol}/{name}/{key}": value
+    from sam_train.wandb_run import wandb_arguments
+
+    rows = [
+        (protocol, name, key, value)
         for protocol, table in report["protocols"].items()
         for name, row in {**table["sets"], "mean": table["mean"]}.items()
         for key, value in row.items()
         if isinstance(value, int | float)
-    }
-    online = wandb.api.api_key is not None
-    with wandb.init(
-        project=project,
-        dir=output_dir,
-        mode="online" if online else "offline",
-        job_type="evaluate",
-    ) as run:
-        run.log(numbers)
+    ]
+    pictures = sorted((output_dir / "examples").glob("*.jpg"))[:LOGGED_PICTURES]
+    arguments = wandb_arguments(output_dir)
+    with wandb.init(project=project, dir=output_dir, job_type="evaluate", **arguments) as run:
+        run.log({f"{protocol}/{name}/{key}": value for protocol, name, key, value in rows})
+        columns = ["protocol", "set", "measure", "value"]
+        run.log({"tables": wandb.Table(columns=columns, data=rows[:LOGGED_ROWS])})
+        run.log({"examples": [wandb.Image(str(path)) for path in pictures]})
 
 
 if __name__ == "__main__":

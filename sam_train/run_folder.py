@@ -1,9 +1,11 @@
 """The folder of a run: one process at a time, and one config for what is in it."""
 
 import fcntl
+import hashlib
+import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,17 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def config_sha256(config: Mapping[str, Any], *, free: Collection[str]) -> str:
+    """The hash of what decides about the results, as it stands in config.yaml."""
+    return hashlib.sha256(json.dumps(decisive(config, free), sort_keys=True).encode()).hexdigest()
+
+
+def decisive(config: Mapping[str, Any], free: Collection[str]) -> dict[str, Any]:
+    """The config as it is read back from a file, without the free keys."""
+    plain = json.loads(json.dumps(dict(config)))
+    return {key: value for key, value in plain.items() if key not in free}
 
 
 def require_same(before: Mapping[str, Any], now: Mapping[str, Any], *, folder: Path) -> None:

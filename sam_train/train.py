@@ -4,8 +4,8 @@ python -m sam_train.train dataset=DIR
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
+from sam_train.data.store.durable import durable_file
+from sam_train.run_folder import config_sha256, locked, require_same
+from sam_train.run_journal import journaled
 
 # Of the keys that are no constructor's argument.
 TYPES = {
@@ -37,19 +40,17 @@ def train(cfg: DictConfig) -> None:
     if not (Path(cfg.dataset) / "manifests").is_dir():
         raise FileNotFoundError(f"{cfg.dataset} is no dataset: it has no folder manifests/")
     output_dir = Path(cfg.output_dir)
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    config: Any = OmegaConf.to_container(cfg)
 
     # Imported here: what was wrong so far is told before torch is loaded.
     from lightning import seed_everything
 
-    from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
     set_threads(cfg.threads)
     seed_everything(cfg.seed, workers=True, verbose=False)  # before weights are drawn
     fit = instantiate(cfg.fit, _convert_="all")
-    with locked(output_dir) if is_first_rank() else nullcontext():
-        claim(output_dir, values)
+    with owned(output_dir, config) if is_first_rank() else nullcontext():
         fit(
             instantiate(cfg.model),
             dataset_root=cfg.dataset,
@@ -58,27 +59,41 @@ def train(cfg: DictConfig) -> None:
             max_steps=cfg.max_steps,
             seed=cfg.seed,
             from_scratch=cfg.model.checkpoint is None,
+            origin={"config_sha256": config_sha256(config, free=FREE_KEYS), "config": config},
         )
     print(f"weights: {output_dir / 'model.safetensors'}")
 
 
-def claim(output_dir: Path, values: Mapping[str, Any]) -> None:
+@contextmanager
+def owned(output_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """Holds the run's folder, writes the config there and notes how the run begins and ends."""
+    sha256 = config_sha256(config, free=FREE_KEYS)
+    with locked(output_dir):
+        claim(output_dir, config)
+        with journaled(output_dir, program="train", config_sha256=sha256):
+            yield
+
+
+def claim(output_dir: Path, config: Mapping[str, Any]) -> None:
     """Writes config.yaml, unless weights of another config are there already.
 
     An interrupted run may go on with another trainer or more steps, but not with other data.
     """
-    from sam_train.data.store.durable import durable_file
-    from sam_train.run_folder import require_same
     from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
 
     path, finished = output_dir / "config.yaml", (output_dir / "model.safetensors").exists()
     if path.exists() and (finished or sealed(checkpoint_folder(output_dir))):
-        keys = values.keys() - FREE_KEYS if finished else ORIGIN_KEYS
-        before: Any = OmegaConf.to_container(OmegaConf.load(path))
-        then, now = ({key: config.get(key) for key in keys} for config in (before, values))
+        before, now = resolved(OmegaConf.load(path)), resolved(OmegaConf.create(dict(config)))
+        keys = now.keys() - FREE_KEYS if finished else ORIGIN_KEYS
+        then, now = ({key: values.get(key) for key in keys} for values in (before, now))
         require_same(then, now, folder=output_dir)
     with durable_file(path) as file:
-        file.write(OmegaConf.to_yaml(OmegaConf.create(dict(values))).encode())
+        file.write(OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return values
 
 
 def is_first_rank() -> bool:

@@ -13,6 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from sam_train.config_types import check_types
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 ENTRY_POINTS = {
     "sam_train.train": "train",
@@ -83,7 +85,9 @@ def unknown_keys(node: dict[str, Any]) -> set[str]:
 def check(cfg: DictConfig) -> None:
     """Interpolations resolve; every target exists and takes the keys beside it."""
     complete = OmegaConf.create(with_user_values(OmegaConf.to_container(cfg)))
-    for node in targets(OmegaConf.to_container(complete, resolve=True)):
+    values = OmegaConf.to_container(complete, resolve=True)
+    check_types(values)
+    for node in targets(values):
         assert not unknown_keys(node), f"{node['_target_']} takes no {unknown_keys(node)}"
 
 

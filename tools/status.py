@@ -1,68 +1,59 @@
-"""How far a run of the data engine is, from its folder alone: also while it runs, from anywhere.
+"""What runs, waits and failed, and why: from run folders alone, while they run, from anywhere.
 
-python -m tools.status RUN_DIR
+python -m tools.status outputs
+
+A folder stands for every run below it: trainings, evaluations, the engine, sweeps. One run alone
+is told in detail. Where there is a Slurm queue, its jobs of this user are told too.
 """
 
 import argparse
-import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sam_train.command_line import one_sentence_errors
+from tools.run_status.engine import engine_lines
+from tools.run_status.queue import queue_lines, queued_jobs
+from tools.run_status.runs import RunStatus, find_runs, told
 
-MOST = 20  # lines of a kind
+# What a run of one kind has to tell beside its state: each takes a run's folder.
+DETAILS = {"data-engine": engine_lines}
+ORDER = ("killed", "failed", "running", "stopped", "finished")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run_dir", type=Path, help="the output_dir of data_engine.run")
-    arguments = parser.parse_args()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")])
     with one_sentence_errors("status"):
-        for line in status(arguments.run_dir):
+        for line in status(parser.parse_args().folders):
             print(line)
 
 
-def status(run_dir: Path) -> Iterator[str]:
-    """Lines about the phase that was begun last: its images, shards, workers and failures."""
-    from data_engine.progress import SHARDS, ProgressReader
-
-    folders = [path.parent for path in run_dir.glob(f"**/annotate/{SHARDS}")]
-    if not folders:
+def status(folders: Sequence[Path]) -> Iterator[str]:
+    """A line a run, what needs somebody first; the details of one that is alone; the queue."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"there is no folder {folder}: name one that holds runs")
+    runs = [run for folder in folders for run in find_runs(folder)]
+    jobs = queued_jobs()
+    if not (runs or jobs):
+        named = ", ".join(map(str, folders))
         raise ValueError(
-            f"{run_dir} holds no phase that was begun: name the output_dir of data_engine.run; "
-            "one that is only reading its pool has none yet"
+            f"{named} holds no run: name the output_dir of a run, or a folder above some"
         )
-    folder = max(folders, key=lambda path: (path / SHARDS).stat().st_mtime)
-    progress = ProgressReader(folder).read()
-    begun = len(progress.finished) + len(progress.running) + len(progress.interrupted)
-    yield f"{folder}: {progress}"
-    yield (
-        f"shards: {len(progress.finished)} finished, {len(progress.running)} running, "
-        f"{len(progress.interrupted)} interrupted, {len(progress.images) - begun} waiting"
-    )
-    for shard, attempt in sorted(progress.running.items())[:MOST]:
-        images = f"image {attempt.images} of {progress.images[shard]}"
-        yield f"running: {shard}, {images} ({attempt.image}), on {attempt.worker}"
-    for shard, attempts in sorted(progress.interrupted.items())[:MOST]:
-        last = attempts[-1]
-        yield (
-            f"interrupted: {shard}, {len(attempts)} times, last at {last.image} on {last.worker} "
-            f"({last.ended or 'killed'})"
-        )
-    yield from failed(run_dir / "bad_samples.jsonl")
+    yield from listed(runs)
+    yield from queue_lines(jobs, runs)
 
 
-def failed(listed: Path) -> Iterator[str]:
-    """What could not be used, by kind, and the last ones with their reasons."""
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    entries = [json.loads(line) for line in lines]
-    if entries:
-        kinds = Counter(entry["kind"] for entry in entries)
-        each = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        yield f"failed: {len(entries)} images ({each}), listed in {listed}"
-    for entry in entries[-MOST:]:
-        yield f"  {entry['key'] or entry['shard']}: {entry['error']}"
+def listed(runs: Sequence[RunStatus]) -> Iterator[str]:
+    counts = {state: sum(run.state == state for run in runs) for state in ORDER}
+    if len(runs) > 1:
+        yield ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    for run in sorted(runs, key=lambda run: (ORDER.index(run.state), run.folder)):
+        yield from told(run)
+        if run.program in DETAILS and (len(runs) == 1 or run.state == "running"):
+            yield from (f"  {line}" for line in DETAILS[run.program](run.folder))
 
 
 if __name__ == "__main__":

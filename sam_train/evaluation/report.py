@@ -53,6 +53,7 @@ def origin_facts(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "checkpoint": report["checkpoint"],
         "sha256": report["checkpoint_sha256"],
+        "config sha256": report.get("config_sha256"),
         "segmenter": report.get("segmenter"),
         "dataset version": report.get("dataset_version"),
         "left out": left_out(report["left_out"]) or None,

@@ -30,6 +30,7 @@ from sam_train.evaluation.sets.sampling import (
     choose_images,
     read_chosen,
 )
+from sam_train.run_progress import ProgressFile
 
 IMAGES_PER_UNIT = 4
 
@@ -119,10 +120,17 @@ def run_units(
     if workers < 1:
         raise ValueError(f"workers is {workers}: at least one is needed")
     left = [unit for unit in units if not unit.path.exists()]
+    progress = ProgressFile(folder, unit="units")
+
+    def show(number: int) -> None:
+        progress.show(len(units) - len(left) + number, len(units))
+
+    show(0)
     if workers == 1 or len(left) < 2:
         segmenter = build_segmenter() if left else None
-        for unit in left:
+        for number, unit in enumerate(left, start=1):
             run_unit(segmenter, tasks, unit, folder)
+            show(number)
         return
     import torch
 
@@ -137,8 +145,10 @@ def run_units(
         initargs=(build_segmenter, tasks, folder, numbers, torch.get_num_threads()),
     ) as pool:
         try:
-            for done in as_completed([pool.submit(_run_in_worker, unit) for unit in left]):
+            waiting = [pool.submit(_run_in_worker, unit) for unit in left]
+            for number, done in enumerate(as_completed(waiting), start=1):
                 done.result()
+                show(number)
         except BrokenProcessPool as error:
             raise OSError(
                 "a worker process was killed, perhaps for lack of memory: lower `workers` and run "

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,18 @@ def save_official(sam: Sam, path: str | Path) -> None:
         torch.save(content, file)
 
 
-def save_model(sam: Sam, path: str | Path, *, model: str, config: dict[str, Any]) -> None:
+def save_model(
+    sam: Sam,
+    path: str | Path,
+    *,
+    model: str,
+    config: dict[str, Any],
+    origin: Mapping[str, Any] | None = None,
+) -> None:
     """Writes NAME.safetensors and, beside it, the NAME.json from which `load_model` builds.
 
     `model` is a name of `sam_model_registry`, `config` the keyword arguments of its builder.
+    `origin` says from which run the weights are; nothing is built from it.
     The weights come last: where they are, the json is.
     """
     path = Path(path)
@@ -57,6 +65,7 @@ def save_model(sam: Sam, path: str | Path, *, model: str, config: dict[str, Any]
         "image_size": sam.image_size,
         "config": {key: value for key, value in config.items() if key != "image_size"},
         "sha256": hashlib.sha256(content).hexdigest(),
+        **({"origin": dict(origin)} if origin else {}),
     }
     with durable_file(path.with_suffix(".json")) as file:
         file.write(json.dumps(card, indent=2).encode() + b"\n")

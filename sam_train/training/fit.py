@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lightning import Callback, LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
@@ -50,13 +51,17 @@ class Fit:
         max_steps: int,
         seed: int,
         from_scratch: bool,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         """Trains `sam` in place and leaves `model.safetensors` in `output_dir`.
+
+        `origin`, the config and its hash, is stored with every checkpoint and with the model.
 
         A finished run returns at once; an interrupted one goes on from its last checkpoint. One
         that SIGTERM or SIGUSR1 stops saves first, then exits with the status of that signal.
         """
         output_dir = Path(output_dir)
+        self.checkpoints.origin = dict(origin or {})
         weights = output_dir / "model.safetensors"
         if weights.exists():
             return
@@ -82,7 +87,7 @@ class Fit:
         whole = whole_model(self.adaptation.merged(sam.eval()))
         if trainer.is_global_zero:
             name, config = sam.recipe
-            save_model(whole, weights, model=name, config=config)
+            save_model(whole, weights, model=name, config=config, origin=origin)
 
     def _trainer(self, output_dir: Path, max_steps: int) -> Trainer:
         return self.trainer(

@@ -9,7 +9,7 @@ from data_engine.phases.claim import claimed
 from data_engine.progress import SHARDS, ProgressReader, shown_progress
 from data_engine.run_folder import write_json
 from sam_train.data.store.bad_samples import BadSampleLog
-from tools.status import status
+from tools.run_status.engine import engine_lines
 
 
 @pytest.fixture
@@ -45,17 +45,12 @@ def test_a_shard_that_is_redone_does_not_count_its_interrupted_images(run_dir: P
 def test_the_status_tells_what_runs_waits_and_failed_and_why(run_dir: Path) -> None:
     with claimed(run_dir / "annotate/c.claim") as claim:
         claim.begin("photo-9", masks=0)
-        text = "\n".join(status(run_dir))
+        text = "\n".join(engine_lines(run_dir))
 
     assert "1 finished, 1 running, 1 interrupted, 1 waiting" in text
     assert "running: c, image 1 of 10 (photo-9)" in text
     assert "interrupted: b, 1 times, last at photo-7" in text and "KeyError: 'gone'" in text
     assert "failed: 1 images (1 ValueError)" in text and "photo-1: it is no image" in text
-
-
-def test_a_folder_without_a_phase_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no phase that was begun"):
-        list(status(tmp_path))
 
 
 def test_progress_is_logged_while_the_phase_runs(

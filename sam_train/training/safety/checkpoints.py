@@ -32,6 +32,7 @@ class Checkpoints(Checkpoint):
         self.every_n_steps = every_n_steps
         self.keep = keep
         self.stop = StopSignals()
+        self.origin: dict[str, Any] = {}  # the config and its hash
         self._saved_at = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,6 +51,11 @@ class Checkpoints(Checkpoint):
         if stops:
             self.stop.received = self.stop.received or signal.SIGTERM
             trainer.should_stop = True
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["origin"] = self.origin
 
     def save(self, trainer: Trainer) -> None:
         """Writes a checkpoint of this step; every rank has to take part."""

@@ -1,21 +1,62 @@
-"""Weights & Biases that never waits for the network."""
+"""Where a run is logged beside its CSV file."""
 
-import netrc
-import os
+import logging
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.loggers import WandbLogger
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from sam_train.wandb_run import wandb_arguments
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SIDE = 2048  # pixels of a picture that is logged
 
 
-def wandb_logger(*, save_dir: Path | str, project: str, name: str) -> WandbLogger:
-    """A W&B logger, offline where no key is set (WANDB_API_KEY, or `wandb login`)."""
-    return WandbLogger(save_dir=save_dir, project=project, name=name, offline=not _has_key())
+class PatientWandbLogger(WandbLogger):
+    """W&B's logger, which goes offline where the server does not begin the run in time."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        import wandb
+
+        try:
+            return super().experiment
+        except (wandb.errors.Error, TimeoutError) as error:
+            logger.warning(f"W&B is offline, `wandb sync` uploads later: {error}")
+            self._wandb_init["mode"] = "offline"
+            return super().experiment
 
 
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (FileNotFoundError, netrc.NetrcParseError):
-        return False
+def wandb_logger(
+    *, save_dir: Path | str, project: str, name: str, group: str | None = None
+) -> WandbLogger:
+    """A W&B logger of the run in a folder; runs of one sweep have the same `group`."""
+    return PatientWandbLogger(
+        save_dir=save_dir,
+        project=project,
+        name=name,
+        group=group,
+        **wandb_arguments(Path(save_dir)),
+    )
+
+
+def log_picture(log: Logger, name: str, picture: UInt8[np.ndarray, "H W 3"], *, step: int) -> None:
+    """Gives a picture to a logger that takes any."""
+    if isinstance(log, WandbLogger):
+        log.log_image(name, [picture], step=step)
+    elif isinstance(log, TensorBoardLogger):
+        log.experiment.add_image(name, picture, step, dataformats="HWC")
+
+
+def at_most(picture: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture, smaller if its longest side has more pixels."""
+    scale = side / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

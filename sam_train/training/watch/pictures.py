@@ -11,6 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from sam_train.data.stream.collate import Batch
+from sam_train.training.watch.loggers import LONGEST_SIDE, at_most, log_picture
 
 GREEN, RED = (60, 220, 60), (230, 60, 60)
 MASKS_PER_IMAGE = 6  # more outlines hide each other
@@ -31,14 +32,14 @@ class PredictionPictures(Callback):
     ) -> None:
         if trainer.global_step % self.every_n_steps or not trainer.is_global_zero:
             return
-        picture = draw_batch(batch, outputs["pred_masks"], max_images=self.max_images)
+        drawn = draw_batch(batch, outputs["pred_masks"], max_images=self.max_images)
+        picture = at_most(drawn, LONGEST_SIDE)
         folder = Path(trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{trainer.global_step:07d}.jpg"
         cv2.imwrite(str(folder / name), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         for log in trainer.loggers:
-            if hasattr(log, "log_image"):
-                log.log_image("train/predictions", [picture], step=trainer.global_step)
+            log_picture(log, "train/predictions", picture, step=trainer.global_step)
 
 
 def draw_batch(
