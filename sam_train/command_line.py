@@ -5,7 +5,7 @@ import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,11 +41,13 @@ def hydra_main(
     config_name: str,
     types: Mapping[str, Any],
     lowest: Mapping[str, int],
+    may_lack: Collection[str] = (),
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Makes an entry point of a function that takes the composed config.
 
     A config that cannot work is told before anything heavy is imported: `types` and `lowest` are
-    for the keys that are no constructor's argument. Arguments that Hydra cannot read and folders
+    for the keys that are no constructor's argument, `may_lack` for values that this entry point
+    does not need. Arguments that Hydra cannot read and folders
     that it cannot make end in one sentence too.
     """
 
@@ -54,6 +56,7 @@ def hydra_main(
         def job(cfg: DictConfig) -> None:
             with one_sentence_errors(program):
                 check_added(HydraConfig.get().overrides.task, config_name=config_name)
+                check_missing(cfg, may_lack)
                 check_config(cfg, types=types, lowest=lowest)
                 task(cfg)
 
@@ -83,7 +86,6 @@ def check_config(
     cfg: DictConfig, *, types: Mapping[str, Any], lowest: Mapping[str, int]
 ) -> dict[str, Any]:
     """The config as a plain container; raises a ValueError about the first thing that is wrong."""
-    check_missing(cfg)
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     check_values(values, types)
     check_lowest(values, lowest)

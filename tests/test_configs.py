@@ -21,6 +21,7 @@ ENTRY_POINTS = {
     "sam_train.evaluate": "evaluate",
     "data_engine.run": "engine",
     "data_engine.serve": "serve",
+    "tools.plan": "plan",
 }
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 

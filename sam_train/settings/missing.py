@@ -1,7 +1,7 @@
 """Values that a user must give, and an example of each from the headings of the configs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from sam_train.settings.headings import CONFIGS, heading
 COMMENT = r"^\s*{name}: \?\?\?\s+# (.*)$"
 
 
-def check_missing(cfg: DictConfig) -> None:
+def check_missing(cfg: DictConfig, may_lack: Collection[str] = ()) -> None:
     """Raises a ValueError about the first value that is not given."""
     for key in missing_keys(OmegaConf.to_container(cfg)):
-        raise ValueError(missing_sentence(key))
+        if key not in may_lack:
+            raise ValueError(missing_sentence(key))
 
 
 def missing_keys(node: Any, prefix: str = "") -> Iterator[str]:
