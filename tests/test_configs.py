@@ -22,6 +22,7 @@ ENTRY_POINTS = {
     "data_engine.run": "engine",
     "data_engine.serve": "serve",
     "tools.plan": "plan",
+    "tools.doctor": "doctor",
 }
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 
