@@ -24,6 +24,7 @@ ENTRY_POINTS = {
     "tools.plan": "plan",
     "tools.doctor": "doctor",
 }
+NEEDED = {"segment_anything": ["model_type=vit_b"]}  # by a choice, of the command
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 
 
@@ -108,7 +109,7 @@ def test_every_choice_of_a_group_composes(group: str) -> None:
     entries = [entry for entry in ENTRY_POINTS.values() if group in chosen_groups(entry)]
     assert entries, f"no entry point has the group {group}"
     for option in options(group):
-        check(composed(entries[0], f"{group}={option}"))
+        check(composed(entries[0], f"{group}={option}", *NEEDED.get(option, ())))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
