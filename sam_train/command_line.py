@@ -33,6 +33,7 @@ _REMEDIES = {
     errno.ENOSPC: "make room and run again",
     errno.EDQUOT: "make room and run again",
 }
+_FULL = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the disk of output_dir, HOME or TMPDIR")
 
 
 def hydra_main(
@@ -110,7 +111,7 @@ def one_sentence_errors(program: str) -> Iterator[None]:
 def _sentence(error: Exception) -> str:
     """The first line of an error; the system's own errors get a remedy."""
     if isinstance(error, OSError) and error.strerror is not None:
-        named = error.filename2 or error.filename
+        named = error.filename2 or error.filename or _FULL.get(error.errno or 0)
         return ": ".join(filter(None, (named, error.strerror, _REMEDIES.get(error.errno or 0))))
     return (str(error).splitlines() or [type(error).__name__])[0]
 

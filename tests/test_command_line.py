@@ -26,7 +26,10 @@ def test_an_error_of_the_system_names_the_file_and_the_remedy(
     [
         (ValueError("first\nsecond"), "tool: first"),
         (ValueError(), "tool: ValueError"),
-        (OSError(28, "No space left"), "tool: No space left: make room and run again"),
+        (
+            OSError(28, "No space left"),
+            "tool: the disk of output_dir, HOME or TMPDIR: No space left: make room and run again",
+        ),
         (OSError("a.tar could not be written"), "tool: a.tar could not be written"),
     ],
 )

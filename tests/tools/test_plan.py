@@ -42,7 +42,7 @@ def test_an_image_of_the_paper_is_mostly_its_encoder() -> None:
     vit_h = Vit(1280, 32, 16, 4, 1024)
 
     assert vit_h.products() == pytest.approx(2.98e12, rel=0.01)  # as it is quoted
-    without = image_flops(vit_h, layers=2, prompts=0, recomputed=False)
+    without = image_flops(vit_h, layers=2, prompts=0.0, recomputed=False)
     assert without == pytest.approx(6 * vit_h.products())
 
 

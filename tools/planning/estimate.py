@@ -33,7 +33,7 @@ class Need:
     watts: float
     read_bytes_per_s: float
     data_bytes: float
-    checkpoint_bytes: float
+    checkpoint_bytes: int
 
     @property
     def hours(self) -> float:
@@ -59,7 +59,9 @@ def need(config: dict[str, Any]) -> Need:
         vit, layers=layers, prompts=masks * rounds(config["interaction"]), recomputed=recomputed
     )
     given = config["images_per_s"]
-    speed = given or paper_flops_per_s() * gpu["bf16_tflops"] / PAPER_TFLOPS / flops
+    speed = (
+        float(given) if given else paper_flops_per_s() * gpu["bf16_tflops"] / PAPER_TFLOPS / flops
+    )
     passes = config["fit"]["module"]["passes"]
     weights = sam_weights(vit, layers)
     data_bytes, data_images = dataset_size(config["dataset"])
@@ -78,7 +80,7 @@ def need(config: dict[str, Any]) -> Need:
             recomputed=recomputed,
         )
         / 2**30,
-        watts=gpu["watts"],
+        watts=float(gpu["watts"]),
         read_bytes_per_s=speed * gpus * data_bytes / data_images,
         data_bytes=data_bytes,
         checkpoint_bytes=weights * SAVED_BYTES * (config["fit"]["checkpoints"]["keep"] + 1),
@@ -89,14 +91,14 @@ def rounds(interaction: dict[str, Any]) -> float:
     """Decoder passes for an object, on average where a step draws how many it plays."""
     most, fewest = interaction["num_corrections"], interaction["fewest_corrections"]
     corrections = most if fewest is None else (most + fewest) / 2
-    return 1 + corrections + interaction["rounds_without_point"]
+    return float(1 + corrections + interaction["rounds_without_point"])
 
 
 def paper_flops_per_s() -> float:
     """Of one of the paper's GPUs, if it recomputed the encoder as experiment=sa1b_vit_h does."""
     per_gpu = PAPER_IMAGES / (PAPER_GPUS * PAPER_HOURS * 3600)
     paper = Vit(1280, 32, 16, 4, 1024)
-    prompts = PAPER_MASKS * PAPER_ROUNDS
+    prompts = float(PAPER_MASKS * PAPER_ROUNDS)
     return per_gpu * image_flops(paper, layers=2, prompts=prompts, recomputed=True)
 
 
@@ -119,4 +121,6 @@ def dataset_size(dataset: str | None) -> tuple[float, int]:
     if not manifests:
         raise FileNotFoundError(f"{dataset} is no dataset: it has no manifests/, check dataset=DIR")
     shards = json.loads(manifests[-1].read_text())["shards"]
-    return sum(shard["bytes"] for shard in shards), sum(shard["image_count"] for shard in shards)
+    return float(sum(shard["bytes"] for shard in shards)), sum(
+        shard["image_count"] for shard in shards
+    )

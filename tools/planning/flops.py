@@ -38,7 +38,7 @@ class Vit:
         """Tokens a side, filled up to whole windows."""
         return -(-self.side // WINDOW) * WINDOW
 
-    def products(self) -> float:
+    def products(self) -> int:
         """Of one image, forward."""
         tokens, padded, width = self.side**2, self.padded**2, self.width
         windowed = attention_products(padded, WINDOW, width)
@@ -60,7 +60,7 @@ class Vit:
         return self.depth * block + positions + embedding + neck
 
 
-def attention_products(tokens: int, side: int, width: int) -> float:
+def attention_products(tokens: int, side: int, width: int) -> int:
     """Projections, scores, sums, relative positions; each token sees `side` x `side` others."""
     return tokens * (4 * width**2 + 2 * side**2 * width + 2 * side * width)
 
