@@ -41,7 +41,7 @@ def test_a_repeated_run_has_the_config_of_the_first(run_dir: Path) -> None:
 def test_a_value_that_others_point_to_may_be_changed(run_dir: Path) -> None:
     again = OmegaConf.create(repeated(f"--from={run_dir}", "seed=7", "output_dir=elsewhere"))
 
-    assert again.data.make_example.seed == again.fit.seed == 7
+    assert again.data.make_example.seed == again.fit.module.seed == 7
     assert again.data.make_example.image_size == 128
 
 
