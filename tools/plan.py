@@ -55,7 +55,7 @@ def lines(found: Need, config: dict[str, Any]) -> Iterator[str]:
             f"{needed / per_gpu:.0f} such GPUs"
         )
     yield f"energy      {found.kilowatt_hours:,.0f} kWh at {found.watts:.0f} W a GPU"
-    yield from memory_lines(found, config["gpu"]["memory_gib"])
+    yield from memory_lines(found, float(config["gpu"]["memory_gib"]))
     yield (
         f"loading     {found.loader_cores * gpus:.1f} cores in all, {found.loader_cores:.2f} for "
         f"each GPU; {found.read_bytes_per_s / 1e6:,.0f} MB/s from the disk"
@@ -71,7 +71,7 @@ def memory_lines(found: Need, memory_gib: float) -> Iterator[str]:
     """What a GPU holds, and the remedy where it is too much."""
     total = found.state_gib + found.activation_gib
     yield (
-        f"memory      about {total:.0f} GiB of {memory_gib} on each GPU: {found.state_gib:.1f} "
+        f"memory      about {total:.0f} GiB of {memory_gib:.0f} on each GPU: {found.state_gib:.1f} "
         f"weights, gradients, optimizer; {found.activation_gib:.0f} activations"
     )
     if total > USABLE * memory_gib:

@@ -13,6 +13,7 @@ from pathlib import Path
 from sam_train.command_line import one_sentence_errors
 from tools.run_status.engine import engine_lines
 from tools.run_status.queue import queue_lines, queued_jobs
+from tools.run_status.jobs import unbegun_lines
 from tools.run_status.runs import RunStatus, find_runs, told
 
 # What a run of one kind has to tell beside its state: each takes a run's folder.
@@ -37,12 +38,14 @@ def status(folders: Sequence[Path]) -> Iterator[str]:
             raise ValueError(f"there is no folder {folder}: name one that holds runs")
     runs = [run for folder in folders for run in find_runs(folder)]
     jobs = queued_jobs()
-    if not (runs or jobs):
+    unbegun = [line for folder in folders for line in unbegun_lines(folder)]
+    if not (runs or jobs or unbegun):
         named = ", ".join(map(str, folders))
         raise ValueError(
             f"{named} holds no run: name the output_dir of a run, or a folder above some"
         )
     yield from listed(runs)
+    yield from unbegun
     yield from queue_lines(jobs, runs)
 
 

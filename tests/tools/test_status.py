@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sam_train.launching.job import JobRecord, write_record
 from sam_train.run_journal import journaled, read_attempts
 from sam_train.run_progress import ProgressFile
 from tools.run_status.queue import parse_jobs, queue_lines
@@ -17,6 +18,7 @@ from tools.status import status
 SLEEPER = """
 import sys, time
 from pathlib import Path
+from sam_train.launching.job import JobRecord, write_record
 from sam_train.run_journal import journaled
 with journaled(Path(sys.argv[1]), program="train"):
     print("begun", flush=True)
@@ -93,6 +95,16 @@ def test_jobs_that_wait_are_told_with_their_reason() -> None:
     assert list(queue_lines(parse_jobs(text), [])) == [
         "waiting  job 7 train: Resources, from /home/me",
         "running  job 8_1 sweep: 5:00, 55:00 left",
+    ]
+
+
+def test_a_job_of_a_sweep_that_never_began_is_told(tmp_path: Path) -> None:
+    write_record(tmp_path / "a", JobRecord((), "waiting"))
+    write_record(tmp_path / "b", JobRecord((), "failed", "train: there is no dataset x"))
+
+    assert told(tmp_path).splitlines() == [
+        f"waiting  {tmp_path / 'a'}, a job of a sweep",
+        f"failed   {tmp_path / 'b'}, a job of a sweep: train: there is no dataset x",
     ]
 
 

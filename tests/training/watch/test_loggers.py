@@ -41,12 +41,15 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     silent_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wandb_run, "INIT_S", 1.0)
-    run = wandb_logger(save_dir=tmp_path, project="p", name="n", group="sweep").experiment
+    folder = tmp_path / "sweep" / "seed=0"
+    folder.mkdir(parents=True)
+    (folder / "job.json").touch()
+    run = wandb_logger(save_dir=folder, project="p", name="n").experiment
     run.log({"loss": 1.0})
     name, group = run.id, run.group
     run.finish()
 
-    assert list(tmp_path.glob(f"wandb/offline-run-*-{name}"))
+    assert list(folder.glob(f"wandb/offline-run-*-{name}"))
     assert group == "sweep"
 
 
