@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sam_train.command_line import one_sentence_errors
 from tools.run_status.engine import engine_lines
-from tools.run_status.queue import queue_lines, queued_jobs
 from tools.run_status.jobs import unbegun_lines
+from tools.run_status.queue import queue_lines, queued_jobs
 from tools.run_status.runs import RunStatus, find_runs, told
 
 # What a run of one kind has to tell beside its state: each takes a run's folder.

@@ -41,22 +41,31 @@ def exchange(trainer: dict[str, Any], *, weights: int) -> Check:
 
 
 def measured(ranks: int, backend: str) -> float | None:
-    """The seconds of one all-reduce; None if the ranks do not end in time."""
-    results = get_context("spawn").SimpleQueue()
-    group = start_processes(add_up, (ranks, backend, results), ranks, join=False)
-    deadline = time.monotonic() + PATIENCE_S
+    """The seconds of one all-reduce; None if the ranks do not end in time once all have begun."""
+    said = get_context("spawn").SimpleQueue()
+    group = start_processes(add_up, (ranks, backend, said), ranks, join=False)
+    begun, deadline = 0, float("inf")
     try:
-        while not group.join(timeout=1.0):
-            if time.monotonic() > deadline:
+        while time.monotonic() < deadline:
+            ended = group.join(timeout=1.0)
+            while not said.empty():
+                seconds = said.get()
+                if seconds is not None:
+                    return seconds
+                begun += 1
+            if ended:
                 return None
+            if begun == ranks and deadline == float("inf"):
+                deadline = time.monotonic() + PATIENCE_S
+        return None
     finally:
         for process in group.processes:
             process.kill()
-    return results.get()
 
 
-def add_up(rank: int, ranks: int, backend: str, results: SimpleQueue) -> None:
-    """What each rank does; the first one tells how long it took."""
+def add_up(rank: int, ranks: int, backend: str, said: SimpleQueue) -> None:
+    """What each rank does: it says None when it begins, and the first one how long it took."""
+    said.put(None)
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29517")
     device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
@@ -75,5 +84,5 @@ def add_up(rank: int, ranks: int, backend: str, results: SimpleQueue) -> None:
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - start)
     if rank == 0:
-        results.put(sorted(seconds)[TIMES // 2])
+        said.put(sorted(seconds)[TIMES // 2])
     distributed.destroy_process_group()
