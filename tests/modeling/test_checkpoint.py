@@ -90,6 +90,13 @@ def test_our_files_say_how_to_build_the_model(tiny: Sam, tmp_path: Path) -> None
     assert sorted(os.listdir(path.parent)) == ["model.json", "model.safetensors"]
 
 
+def test_a_model_says_from_which_run_it_is(tiny: Sam, tmp_path: Path) -> None:
+    path, origin = tmp_path / "model.safetensors", {"config_sha256": "abc", "config": {"seed": 0}}
+    save_model(tiny, path, model="tiny", config={"image_size": 64}, origin=origin)
+    assert json.loads(path.with_suffix(".json").read_text())["origin"] == origin
+    assert load_model(path).image_size == 64
+
+
 def test_the_registry_builders_take_our_files_too(tiny: Sam, tmp_path: Path) -> None:
     save_model(tiny, tmp_path / "model.safetensors", model="tiny", config={})
     assert_same_weights(build_sam_tiny(tmp_path / "model.safetensors", image_size=64), tiny)

@@ -85,6 +85,7 @@ def train(dataset: Path, make_module: Callable[..., SamModule]) -> Callable[...,
             max_steps=max_steps,
             seed=0,
             from_scratch=False,
+            origin={"config_sha256": "abc"},
         )
         return sam
 

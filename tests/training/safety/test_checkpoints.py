@@ -91,6 +91,12 @@ def test_a_checkpoint_of_another_model_is_refused(train: Train, tmp_path: Path) 
         train(tmp_path, dim=64)
 
 
+def test_a_checkpoint_says_from_which_run_it_is(train: Train, tmp_path: Path) -> None:
+    train(tmp_path, max_steps=2)
+    content = torch.load(newest_checkpoint(tmp_path), weights_only=True)
+    assert content["origin"] == {"config_sha256": "abc"}
+
+
 def test_at_least_one_checkpoint_is_kept() -> None:
     with pytest.raises(ValueError, match="keep is 0"):
         Checkpoints(keep=0)
