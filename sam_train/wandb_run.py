@@ -7,9 +7,9 @@ import logging
 import netrc
 import os
 import secrets
-import socket
 import threading
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from sam_train.data.store.durable import durable_file
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S = 2.0  # for the server to accept a connection
+ANSWER_S = 3.0  # for the server to say anything
 INIT_S = 15.0  # for it to begin a run; then the run is offline
 FINISH_S = 60.0  # for the last uploads; `wandb sync` does the rest
 
@@ -77,13 +77,16 @@ def has_key() -> bool:
 
 
 def answers(url: str, *, seconds: float = ANSWER_S) -> bool:
-    """Whether a server accepts connections. Looking its name up is given no more time either."""
-    parts, connected = urlsplit(url), threading.Event()
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    """Whether a server says anything at all in time; looking its name up is part of it."""
+    parts, answered = urlsplit(url), threading.Event()
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
 
-    def connect() -> None:
-        with suppress(OSError), socket.create_connection((parts.hostname, port), seconds):
-            connected.set()
+    def ask() -> None:
+        with suppress(OSError, HTTPException):
+            connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+            connection.request("HEAD", "/")
+            connection.getresponse()
+            answered.set()
 
-    threading.Thread(target=connect, daemon=True).start()
-    return connected.wait(seconds)
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(seconds)

@@ -29,6 +29,7 @@ class PatientWandbLogger(WandbLogger):
             return super().experiment
         except (wandb.errors.Error, TimeoutError) as error:
             logger.warning(f"W&B is offline, `wandb sync` uploads later: {error}")
+            wandb.teardown()  # else the run counts as being in use
             self._wandb_init["mode"] = "offline"
             return super().experiment
 

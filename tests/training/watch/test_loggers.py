@@ -1,7 +1,9 @@
 """Logging beside the CSV: W&B without a network, pictures of bounded size, TensorBoard."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +28,27 @@ def silent_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[s
         yield url
 
 
-def test_a_run_is_offline_without_a_key_and_without_a_server(
+def test_a_run_is_online_with_a_key_and_a_server_that_answers(
     silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert wandb_run.mode() == "online"
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
-    assert wandb_run.mode() == "offline"
-    monkeypatch.setenv("WANDB_BASE_URL", silent_server)
-    monkeypatch.delenv("WANDB_API_KEY")
-    assert wandb_run.mode() == "offline"
+    assert not wandb_run.answers(silent_server, seconds=0.2)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        assert wandb_run.mode() == "online"
+        monkeypatch.delenv("WANDB_API_KEY")
+        assert wandb_run.mode() == "offline"
+        server.shutdown()
+        thread.join()
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(
+def test_a_server_that_falls_silent_is_not_waited_for(
     silent_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")  # as if it had answered a moment ago
     monkeypatch.setattr(wandb_run, "INIT_S", 1.0)
+    monkeypatch.setattr(wandb_run, "FINISH_S", 1.0)
     folder = tmp_path / "sweep" / "seed=0"
     folder.mkdir(parents=True)
     (folder / "job.json").touch()
