@@ -120,11 +120,7 @@ def run_units(
     if workers < 1:
         raise ValueError(f"workers is {workers}: at least one is needed")
     left = [unit for unit in units if not unit.path.exists()]
-    progress = ProgressFile(folder, unit="units")
-
-    def show(number: int) -> None:
-        progress.show(len(units) - len(left) + number, len(units))
-
+    show = partial(_show, ProgressFile(folder, unit="units"), len(units), len(left))
     show(0)
     if workers == 1 or len(left) < 2:
         segmenter = build_segmenter() if left else None
@@ -156,6 +152,10 @@ def run_units(
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _show(progress: ProgressFile, total: int, left: int, number: int) -> None:
+    progress.show(total - left + number, total)
 
 
 def merge(tasks: Sequence[Task], units: Sequence[Unit]) -> dict[str, list[Row]]:

@@ -10,7 +10,7 @@ from data_engine.run_folder import claim
 def test_another_config_is_refused_with_the_key_that_differs(tmp_path: Path) -> None:
     config = {"seed": 0, "pool": {"limit": 4}, "executor": {"workers": 1}}
     claim(tmp_path, config, "command")
-    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "images").mkdir()
 
     with pytest.raises(ValueError, match="pool.limit=4, this one has pool.limit=5"):
         claim(tmp_path, {**config, "pool": {"limit": 5}}, "command")
@@ -18,7 +18,7 @@ def test_another_config_is_refused_with_the_key_that_differs(tmp_path: Path) -> 
 
 def test_a_run_may_go_on_with_more_workers(tmp_path: Path) -> None:
     first = claim(tmp_path, {"seed": 0, "executor": {"workers": 1}}, "first")
-    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "images").mkdir()
 
     assert claim(tmp_path, {"seed": 0, "executor": {"workers": 2}}, "second") == first
     assert (tmp_path / "command.txt").read_text() == "first\n"
