@@ -5,7 +5,7 @@ python -m sam_train.train dataset=DIR
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def train(cfg: DictConfig) -> None:
     set_threads(cfg.threads)
     seed_everything(cfg.seed, workers=True, verbose=False)  # before weights are drawn
     fit = instantiate(cfg.fit, _convert_="all")
-    with owned(output_dir, config) if is_first_rank() else nullcontext():
+    with owned(output_dir, config):
         fit(
             instantiate(cfg.model),
             dataset_root=cfg.dataset,
@@ -66,7 +66,14 @@ def train(cfg: DictConfig) -> None:
 
 @contextmanager
 def owned(output_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """Holds the run's folder, writes the config there and notes how the run begins and ends."""
+    """Holds the run's folder, writes the config there and notes how the run begins and ends.
+
+    A rank beside the first only sees to it that the config is the folder's.
+    """
+    if not is_first_rank():
+        claim(output_dir, config)
+        yield
+        return
     sha256 = config_sha256(config, free=FREE_KEYS)
     with locked(output_dir):
         claim(output_dir, config)
