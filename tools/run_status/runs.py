@@ -70,7 +70,8 @@ def told(run: RunStatus) -> Iterator[str]:
     if run.progress:
         parts.append(amount(run.progress, is_running=run.state == "running"))
     if run.state != "killed":
-        parts.append(f"{duration(until - begun['started'])} since its start")
+        lasted = duration(until - begun["started"])
+        parts.append(f"{lasted} since its start" if run.state == "running" else f"took {lasted}")
     if len(run.attempts) > 1:
         parts.append(f"{len(run.attempts)} starts")
     parts.append(f"on {begun['host']}" + (f" in job {run.job}" if run.job else ""))
