@@ -5,6 +5,7 @@ python -m sam_train.evaluate checkpoint=MODEL.safetensors suite=scenes
 
 import shlex
 import sys
+from collections.abc import Collection
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -123,11 +124,19 @@ def log_left_out(config: Any, output_dir: Path) -> None:
         return
     for part in list(config.values()):
         log_left_out(part, output_dir)
-    if "_target_" in config and "on_bad" in signature(get_object(config["_target_"])).parameters:
+    if "_target_" in config and "on_bad" in arguments_of(config["_target_"]):
         config["on_bad"] = {
             "_target_": "sam_train.evaluation.run.bad_log",
             "folder": {"_target_": "pathlib.Path", "_args_": [str(output_dir)]},
         }
+
+
+def arguments_of(target: str) -> Collection[str]:
+    """What a class of a config takes; nothing where there is none, as building it will tell."""
+    try:
+        return signature(get_object(target)).parameters
+    except (ImportError, ValueError):
+        return ()
 
 
 def wanted_sets(cfg: DictConfig) -> list[str]:
