@@ -11,33 +11,43 @@ BAND_BITS = 16  # fingerprints that differ in at most 3 of 64 bits share one of 
 NEAR_BITS = 3
 
 
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is compared of a picture: a digest of its pixels, and its dHash for near copies."""
+
+    digest: str
+    dhash: int | None
+
+
 @dataclass
 class SeenPictures:
-    """Finds pictures that were there before: equal pixels or, with `near`, an alike dHash."""
+    """Finds pictures that were there before: of equal pixels or, where it is given, alike dHash."""
 
-    near: bool
     _keys: dict[str, str] = field(default_factory=dict)
     _alike: dict[tuple[int, int], list[tuple[int, str]]] = field(default_factory=dict)
 
-    def twin_or_add(self, key: str, image: UInt8[np.ndarray, "H W 3"]) -> str | None:
+    def twin_or_add(self, key: str, picture: Fingerprint) -> str | None:
         """The key of the same picture seen before; else remembers this one."""
-        digest = pixel_digest(image)
-        twin = self._keys.get(digest)
-        if twin is None and self.near:
-            twin = self._near_twin_or_add(key, dhash(image))
+        twin = self._keys.get(picture.digest)
+        if twin is None and picture.dhash is not None:
+            twin = self._near_twin_or_add(key, picture.dhash)
         if twin is None:
-            self._keys[digest] = key
+            self._keys[picture.digest] = key
         return twin
 
-    def _near_twin_or_add(self, key: str, fingerprint: int) -> str | None:
-        bands = [(n, fingerprint >> n & (1 << BAND_BITS) - 1) for n in range(0, 64, BAND_BITS)]
+    def _near_twin_or_add(self, key: str, dhash: int) -> str | None:
+        bands = [(n, dhash >> n & (1 << BAND_BITS) - 1) for n in range(0, 64, BAND_BITS)]
         for band in bands:
             for other, twin in self._alike.get(band, ()):
-                if (fingerprint ^ other).bit_count() <= NEAR_BITS:
+                if (dhash ^ other).bit_count() <= NEAR_BITS:
                     return twin
         for band in bands:
-            self._alike.setdefault(band, []).append((fingerprint, key))
+            self._alike.setdefault(band, []).append((dhash, key))
         return None
+
+
+def fingerprint(image: UInt8[np.ndarray, "H W 3"], *, near: bool) -> Fingerprint:
+    return Fingerprint(pixel_digest(image), dhash(image) if near else None)
 
 
 def pixel_digest(image: UInt8[np.ndarray, "H W 3"]) -> str:

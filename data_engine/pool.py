@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from data_engine.annotation.provenance import Stamp
-from data_engine.duplicates import SeenPictures
+from data_engine.duplicates import Fingerprint, SeenPictures, fingerprint
+from data_engine.executors.local import LocalExecutor
 from sam_train.data.images import encode_jpeg, image_size, is_plain_jpeg
 from sam_train.data.records import BadSample, Record, Rle, Sample, annotation_from_rle
 from sam_train.data.sets.image_folder import safe_key
@@ -21,6 +22,8 @@ from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.data.store.shards import read_shard, write_shard
 
 Order = Literal["listed", "random"]
+
+READ_AT_ONCE = 16  # images, by each of several readers
 
 # The provenance of masks that came with their image.
 FROM_A_SET = Stamp("known", 0, None, None).provenance("set", [], seconds=0.0)
@@ -70,13 +73,14 @@ class Pool:
     def __iter__(self) -> Iterator[LabeledImage]:
         return self.images()
 
-    def images(self, on_bad: OnBad | None = None) -> Iterator[LabeledImage]:
+    def images(self, on_bad: OnBad | None = None, *, readers: int = 1) -> Iterator[LabeledImage]:
         """Yields each usable picture once, up to the limit; the order is the same every time.
 
-        Reads every image. One that cannot be read goes to `on_bad(set, key, error)`; without
-        it, it raises. So do duplicates, but without `on_bad` these are passed over.
+        Reads every image, in as many processes as there are `readers`. One that cannot be read
+        goes to `on_bad(set, key, error)`; without it, it raises. So do duplicates, but without
+        `on_bad` these are passed over.
         """
-        usable = self._usable(on_bad)
+        usable = self._usable(on_bad, readers)
         return usable if self.limit is None else islice(usable, self.limit)
 
     def keys(self) -> list[str]:
@@ -102,20 +106,43 @@ class Pool:
         """The masks that came with an image, at its upright size."""
         return self.image(key).masks()
 
-    def _usable(self, on_bad: OnBad | None) -> Iterator[LabeledImage]:
-        seen = SeenPictures(near=self._drop_near_duplicates)
-        for name, image in self._listed.values():
-            try:
-                twin = seen.twin_or_add(image.key, image.load())
-            except (ValueError, OSError) as error:
+    def _usable(self, on_bad: OnBad | None, readers: int) -> Iterator[LabeledImage]:
+        seen = SeenPictures()
+        for key, picture in self._fingerprints(readers):
+            name, image = self._listed[key]
+            if isinstance(picture, Exception):
                 if on_bad is None:
-                    raise
-                on_bad(name, image.key, error)
+                    raise picture
+                on_bad(name, key, picture)
                 continue
+            twin = seen.twin_or_add(key, picture)
             if twin is None:
                 yield image
             elif on_bad is not None:
-                on_bad(name, image.key, DuplicateImage(f"it shows the same as {twin}"))
+                on_bad(name, key, DuplicateImage(f"it shows the same as {twin}"))
+
+    def _fingerprints(self, readers: int) -> Iterator[tuple[str, Fingerprint | Exception]]:
+        """That of each image, or why it has none, in the pool's order."""
+        keys, size = list(self._listed), READ_AT_ONCE if readers > 1 else 1
+        parts = [(start, keys[start : start + size]) for start in range(0, len(keys), size)]
+        early: dict[int, list[Fingerprint | Exception]] = {}
+        next_start = 0
+        for start, pictures in LocalExecutor(readers).run(self._read_part, parts):
+            early[start] = pictures
+            while next_start in early:
+                part = early.pop(next_start)
+                yield from zip(keys[next_start : next_start + size], part, strict=True)
+                next_start += size
+
+    def _read_part(self, part: tuple[int, list[str]]) -> tuple[int, list[Fingerprint | Exception]]:
+        start, keys = part
+        return start, [self._read(key) for key in keys]
+
+    def _read(self, key: str) -> Fingerprint | Exception:
+        try:
+            return fingerprint(self._listed[key][1].load(), near=self._drop_near_duplicates)
+        except (ValueError, OSError) as error:
+            return error
 
     @cached_property
     def _listed(self) -> dict[str, tuple[str, LabeledImage]]:
@@ -167,13 +194,14 @@ def ingest(
     images_per_shard: int,
     with_masks: bool = False,
     on_bad: OnBad | None = None,
+    readers: int = 1,
 ) -> list[ShardEntry]:
     """Writes the pool into the image shards NAME-000000.tar, ... and returns their entries.
 
     `with_masks` also writes the masks that came with the images. A shard that is there already
     is kept; it must come from the same pool.
     """
-    images, entries = pool.images(on_bad), list[ShardEntry]()
+    images, entries = pool.images(on_bad, readers=readers), list[ShardEntry]()
     while batch := list(islice(images, images_per_shard)):
         shard = dataset_root / "images" / f"{name}-{len(entries):06d}.tar"
         if shard.exists():

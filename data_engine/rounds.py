@@ -52,6 +52,7 @@ class Images:
     images_per_shard: int
     with_masks: bool
     on_bad: OnBad
+    readers: int = 1  # processes that read the pool
 
     def shards(self, wanted: Sequence[int], turn: int) -> list[ShardEntry]:
         """The shards of one of several turns, each of which wants so many images."""
@@ -85,6 +86,7 @@ class Images:
                 images_per_shard=self.images_per_shard,
                 with_masks=self.with_masks,
                 on_bad=self.on_bad,
+                readers=self.readers,
             )
             write_json(done, [asdict(entry) for entry in entries])
         return [ShardEntry(**entry) for entry in read_json(done)]

@@ -4,6 +4,7 @@ python -m data_engine.run experiment=quickstart
 python -m data_engine.run phase=fully_automatic pool=folder pool.path=DIR checkpoint=FILE
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -122,6 +123,7 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
     pool, bootstrap = (instantiate(cfg[key], _convert_="all") for key in ("pool", "bootstrap"))
 
     from data_engine.annotation.provenance import Stamp
+    from data_engine.phase_report import write_phase_report
     from data_engine.phase_run import PhaseRun
     from data_engine.single_phase import annotate_pool, dataset_samples, pool_samples
     from sam_train.data.store.bad_samples import BadSampleLog
@@ -149,9 +151,11 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
             dataset_samples(Path(cfg.masks_from)) if cfg.masks_from else pool_samples(bootstrap)
         ),
         images_per_shard=cfg.images_per_shard,
+        readers=len(os.sched_getaffinity(0)),
     )
     print(", ".join(f"{key} {value:g}" for key, value in summary.items()))
     print(f"masks: version 1 of {output_dir / 'dataset'}")
+    print(f"report: {write_phase_report(output_dir, summary)}")
 
 
 def load(cfg: DictConfig, checkpoint: Path) -> "Sam":

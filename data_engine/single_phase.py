@@ -28,9 +28,18 @@ from sam_train.modeling.sam import Sam
 
 
 def annotate_pool(
-    pool: Pool, sam: Sam, phase_run: PhaseRun, *, samples: Samples, images_per_shard: int
+    pool: Pool,
+    sam: Sam,
+    phase_run: PhaseRun,
+    *,
+    samples: Samples,
+    images_per_shard: int,
+    readers: int = 1,
 ) -> dict[str, int | float]:
-    """Annotates every image of the pool, commits the masks, and returns what was counted."""
+    """Annotates every image of the pool, commits the masks, and returns what was counted.
+
+    `readers` processes of this machine read the pool first.
+    """
     dataset, stamp = phase_run.dataset, phase_run.stamp
     images = Images(
         pool,
@@ -39,6 +48,7 @@ def annotate_pool(
         images_per_shard=images_per_shard,
         with_masks=False,
         on_bad=phase_run.on_bad,
+        readers=readers,
     )
     if not dataset.versions():
         entries = phase_run.run(sam, images.shards([len(pool)], turn=0), samples)

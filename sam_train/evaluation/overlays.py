@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from sam_train.interaction.prompts import BACKGROUND, FOREGROUND
 
@@ -54,6 +54,15 @@ def overlay_instances(image: Image, masks: Sequence[Bool[np.ndarray, "h w"]]) ->
     drawn = image
     for index, mask in enumerate(sorted(masks, key=np.sum, reverse=True)):
         drawn = overlay_mask(drawn, mask, instance_colour(index))
+    return drawn
+
+
+def overlay_labels(image: Image, labels: Int[np.ndarray, "H W"]) -> Image:
+    """Every label in its own colour; 0 stays as it is. Any number of labels costs the same."""
+    colours = np.array([instance_colour(index) for index in range(labels.max())]).reshape(-1, 3)
+    inside = labels > 0
+    drawn = image.copy()
+    drawn[inside] = (1 - OPACITY) * image[inside] + OPACITY * colours[labels[inside] - 1]
     return drawn
 
 

@@ -1,6 +1,7 @@
 """Every mask of a very large image, such as a satellite's, tile by tile and without seams."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,11 +46,18 @@ class TiledMaskGenerator:
 
     def generate(self, image: np.ndarray) -> list[dict[str, Any]]:
         """The records of `SamAutomaticMaskGenerator`; a joined mask has a point for each part."""
-        return self.segment(image).records(self.generator.output_mode)
+        (masks,) = self.segment([image])
+        return masks.records(self.generator.output_mode)
+
+    def segment(self, images: Sequence[np.ndarray]) -> list[AutomaticMasks]:
+        """The masks of several images, with the counts of the filters.
+
+        Images are (H, W, 3) uint8 RGB; a memory-mapped one is read tile by tile.
+        """
+        return [self._segment(image) for image in images]
 
     @torch.no_grad()
-    def segment(self, image: np.ndarray) -> AutomaticMasks:
-        """The masks of an (H, W, 3) uint8 RGB image; a memory-mapped one is read tile by tile."""
+    def _segment(self, image: np.ndarray) -> AutomaticMasks:
         check_image(image)
         size = image.shape[:2]
         check_size(size[1], size[0])

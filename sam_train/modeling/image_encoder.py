@@ -92,15 +92,11 @@ class RelativeAttention(nn.Module):
 
         k, v = k.flatten(2, 3), v.flatten(2, 3)  # (B, heads, HW, c)
         step = self._rows_at_once(q)
-        parts = [
-            F.scaled_dot_product_attention(
-                q.flatten(2, 3), k, v, attn_mask=position_terms(down, right)
-            )
-            for q, down, right in zip(
-                *(part.split(step, dim=2) for part in (q, down, right)), strict=True
-            )
-        ]
-        x = torch.cat(parts, dim=2)  # (B, heads, HW, c)
+        if step < height:
+            x = attend_by_rows(q, k, v, down, right, step=step)
+        else:
+            terms = position_terms(down, right)
+            x = F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=terms)
         return self.proj(x.transpose(1, 2).flatten(2)).unflatten(1, (height, width))
 
     def _rows_at_once(self, q: Float[Tensor, "B heads H W c"]) -> int:
@@ -108,6 +104,29 @@ class RelativeAttention(nn.Module):
         if torch.is_grad_enabled() or q.device.type != "cpu":
             return height
         return max(CPU_TERMS // (batch * heads * width * height * width), 1)
+
+
+def attend_by_rows(
+    q: Float[Tensor, "B heads H W c"],
+    k: Float[Tensor, "B heads HW c"],
+    v: Float[Tensor, "B heads HW c"],
+    down: Float[Tensor, "B heads H W H"],
+    right: Float[Tensor, "B heads H W W"],
+    *,
+    step: int,
+) -> Float[Tensor, "B heads HW c"]:
+    """Attention of `step` rows of queries at a time.
+
+    The results go into one array: kept apart until the end, they would lie between the terms of
+    their rows and leave the heap full of holes (0.4 GB).
+    """
+    parts = [part.split(step, dim=2) for part in (q, down, right)]
+    x = torch.empty_like(k)
+    rows = zip(*parts, x.split(step * q.shape[3], dim=2), strict=True)
+    for q_rows, down_rows, right_rows, x_rows in rows:
+        terms = position_terms(down_rows, right_rows)
+        x_rows.copy_(F.scaled_dot_product_attention(q_rows.flatten(2, 3), k, v, attn_mask=terms))
+    return x
 
 
 def position_terms(

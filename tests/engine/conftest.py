@@ -38,7 +38,7 @@ def made_up_numbers(sam: Sam, *, output_dir: Path, origin: dict[str, Any]) -> di
     return {"mean": {"iou_at_1": 0.1, "iou_at_3": 0.2, "iou_at_5": 0.3}, "sets": {}, **origin}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sam() -> Sam:
     torch.manual_seed(1)  # not all random weights give masks that are not empty
     return build_sam_tiny(**TINY)
@@ -85,7 +85,7 @@ def engine() -> Callable[..., Engine]:
     return small_engine
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def phases() -> dict[str, Callable[..., Any]]:
     return small_phases()
 

@@ -24,6 +24,7 @@ from sam_train.data.scenes import SceneSet
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.shards import read_shard, write_shard
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
+from sam_train.inference.tiled_mask_generator import TiledMaskGenerator
 
 Phases = dict[str, Callable[..., Any]]
 
@@ -135,6 +136,19 @@ def test_counts_of_an_automatic_phase_tell_what_each_filter_left(
 
     assert counts.counts["decoded"] == 3 * 3 * 3
     assert counts.counts["decoded"] >= counts.counts["stable"] >= counts.counts["kept"] > 0
+
+
+def test_a_tiled_automatic_phase_sees_every_tile_and_counts_what_was_joined(
+    samples: list[Sample], phases: Phases, predictor: TaskPredictor, stamp: Stamp
+) -> None:
+    tiling = partial(TiledMaskGenerator, tile_size=40, tile_overlap=16)  # of 64: four tiles
+    nobody = NoAnnotator(predictor, stamp, known)
+    phase = phases["fully_automatic"](predictor, stamp, nobody, tiling=tiling)
+    annotated = phase.annotate(scene_task(samples[0]))
+
+    assert annotated.counts["decoded"] == 4 * 3 * 3 * 3
+    assert "stitched" in annotated.counts
+    assert all(len(mask["point_coords"]) >= 1 for mask in annotated.annotations)
 
 
 def test_the_detector_is_trained_once(

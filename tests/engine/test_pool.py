@@ -90,6 +90,22 @@ def test_recompressed_and_resized_copies_can_be_dropped(photos: Path) -> None:
     assert keys(Pool([image_set], drop_near_duplicates=True)) == [f"photos-{n}" for n in range(7)]
 
 
+def test_several_readers_find_what_one_finds(photos: Path) -> None:
+    (photos / "3_broken.png").write_bytes(b"no image")
+    for number in range(42):  # copies, so that each reader has several parts
+        Image.fromarray(picture(number % 7)).save(photos / f"{number % 5}_copy_{number}.png")
+    pool = Pool([ImageFolder("photos", photos)], order="random", limit=6)
+    found, bad = [], []
+    for readers in (1, 3):
+        listed: list[tuple[str, str, type]] = []
+        images = pool.images(record_bad(listed), readers=readers)
+        found.append([image.key for image in images])
+        bad.append(listed)
+
+    assert found[0] == found[1] and len(set(found[0])) == 6
+    assert bad[0] == bad[1] and bad[0]
+
+
 def test_an_empty_pool_and_two_sets_of_one_name_are_errors(photos: Path) -> None:
     image_set = ImageFolder("photos", photos)
 

@@ -65,6 +65,19 @@ def test_a_shard_is_counted_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (np.ptp(pixels, axis=-1) > 100).any()  # colours on white
 
 
+def test_overlays_show_the_masks_at_the_size_of_the_image(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", 4)
+
+    main([f"{tmp_path}/a.tar", "--overlays", f"{tmp_path}/overlays", "--images", "4"])
+
+    pictures = {path.name: np.asarray(Image.open(path)) for path in tmp_path.glob("overlays/*")}
+    assert sorted(pictures) == ["k0.jpg", "k1.jpg", "k2.jpg", "k3.jpg"]
+    assert pictures["k0.jpg"].min() > 250  # no mask
+    painted = np.ptp(pictures["k2.jpg"], axis=-1) > 40  # masks of 20 and of 50 pixels a side
+    assert painted.shape == (120, 200) and painted[:48, :48].all() and not painted[54:, 54:].any()
+    assert (np.abs(pictures["k2.jpg"][10, 10].astype(int) - pictures["k2.jpg"][40, 40]) > 40).any()
+
+
 def test_a_dataset_is_shown_with_its_current_masks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

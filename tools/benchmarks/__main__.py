@@ -2,6 +2,7 @@
 
     python -m tools.benchmarks                 # all of them
     python -m tools.benchmarks rle_encode      # one
+    python -m tools.benchmarks amg_peak        # memory of automatic masks, without a peer
     python -m tools.benchmarks gpu             # encoder and training on one GPU, without a peer
     python -m tools.benchmarks annotator       # the annotation page in Chromium, without a peer
 
@@ -31,6 +32,7 @@ BENCHMARKS = (
     "job",
     "evaluation",
 )
+WITHOUT_PEER = ("amg_peak", "annotator", "gpu")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = (*BENCHMARKS, "gpu", "annotator")
+    known = (*BENCHMARKS, *WITHOUT_PEER)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     names = parser.parse_args(arguments).names or BENCHMARKS
     if unknown := set(names) - set(known):
@@ -49,13 +51,15 @@ def main(arguments: list[str] | None = None) -> None:
         on_gpu()
     if "annotator" in names:
         import_module("tools.benchmarks.annotator").main()
-    names = [name for name in names if name not in ("gpu", "annotator")]
-    if not names:
-        return
     # Before torch, OpenCV or NumPy are imported.
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
     from tools.benchmarks.comparison import report
 
+    if "amg_peak" in names:
+        import_module("tools.benchmarks.amg_peak").main()
+    names = [name for name in names if name not in WITHOUT_PEER]
+    if not names:
+        return
     equal = [report(import_module(f"tools.benchmarks.{name}").compare()) for name in names]
     if not all(equal):
         sys.exit("benchmarks: the results of ours and of the peer differ, see the table.")

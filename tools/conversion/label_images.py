@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
+from sam_train.data.label_map import label_map
 from sam_train.data.records import Annotation, Sample
-from sam_train.data.rle import decode_rle
 from sam_train.data.store.durable import durable_file
 
 MAX_8_BIT = 254  # 255 means void in 8-bit label images (DAVIS, VOC)
@@ -50,7 +50,5 @@ def paint_labels(
             f"{len(annotations):,} masks of one image do not fit into a label image of 16 bits: "
             f"export to COCO"
         )
-    labels = np.zeros(size, np.uint8 if len(annotations) <= MAX_8_BIT else np.uint16)
-    for place in sorted(range(len(annotations)), key=lambda k: -annotations[k]["area"]):
-        labels[decode_rle(annotations[place]["segmentation"])] = place + 1
-    return labels
+    labels = label_map([annotation["segmentation"] for annotation in annotations], size)
+    return labels.astype(np.uint8 if len(annotations) <= MAX_8_BIT else np.uint16)

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sam_train.data.images import read_image
+from sam_train.data.label_map import label_map
 from sam_train.data.records import Sample
 from sam_train.data.rle import resize_rle
-from sam_train.evaluation.overlays import overlay_instances, thumbnail
+from sam_train.evaluation.overlays import overlay_instances, overlay_labels, thumbnail
 
 TILE = 320  # pixels a side
 CAPTION = 22  # pixels below it
@@ -32,6 +33,13 @@ def tile(sample: Sample) -> UInt8[np.ndarray, "342 320 3"]:
         paper, text, (4, TILE + 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (40, 40, 40), 1, cv2.LINE_AA
     )
     return paper
+
+
+def overlay(sample: Sample) -> Picture:
+    """The image at its own size; where masks overlap, the smaller is seen."""
+    image = read_image(sample.image_bytes)
+    masks = [annotation["segmentation"] for annotation in sample.record["annotations"]]
+    return overlay_labels(image, label_map(masks, image.shape[:2]))
 
 
 def in_rows(tiles: Sequence[Picture], columns: int) -> UInt8[np.ndarray, "height width 3"]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from sam_train.data.images import encode_jpeg
 from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.locations import Location, location
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import IndexedShard
-from tools.inspection.contact_sheet import Picture, in_rows, tile
+from tools.inspection.contact_sheet import Picture, in_rows, overlay, tile
 from tools.inspection.holdings import Holdings
 
 Say = Callable[[str], None]
@@ -24,13 +25,15 @@ def look(
     *,
     version: str = "latest",
     sheet: Path | None = None,
+    overlays: Path | None = None,
     images: int = 24,
     columns: int = 6,
     say: Say = print,
 ) -> None:
-    """Says what a tar or a dataset version holds and draws some of its images, if there is a sheet.
+    """Says what a tar or a dataset version holds and draws some of its images, if that is asked.
 
-    The images are drawn by the hash of their key. Samples that cannot be used are named.
+    They go on one sheet, or each into a folder. The images are drawn by the hash of their key.
+    Samples that cannot be used are named.
     """
 
     said = set[str]()
@@ -47,6 +50,9 @@ def look(
         say(line)
     if not holdings.masks_per_image:
         raise ValueError(f"{path} holds no image with a record: name SA-1B's tars or a dataset")
+    if overlays is not None:
+        count = write_overlays(drawn, overlays.expanduser(), on_bad)
+        say(f"overlays    {overlays}, {count} images")
     if sheet is None:
         return
     tiles = list(tiles_of(drawn, on_bad))
@@ -95,6 +101,21 @@ def tiles_of(drawn: Iterable[tuple[str, IndexedShard]], on_bad: OnBad) -> Iterat
             yield tile(shard[key])
         except ValueError as error:
             on_bad("", key, error)
+
+
+def write_overlays(drawn: Iterable[tuple[str, IndexedShard]], folder: Path, on_bad: OnBad) -> int:
+    """Writes FOLDER/KEY.jpg, the image with its masks in colours; returns how many."""
+    count = 0
+    for key, shard in drawn:
+        try:
+            picture = overlay(shard[key])
+        except ValueError as error:
+            on_bad("", key, error)
+            continue
+        with durable_file(folder / f"{key}.jpg") as file:
+            file.write(encode_jpeg(picture))
+        count += 1
+    return count
 
 
 def write_png(path: Path, picture: Picture) -> None:

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from sam_train.data.label_map import label_map
 from sam_train.data.rle import Rle, decode_rle, encode_window, rle_runs
 from sam_train.data.run_edges import foreground_box
-from sam_train.inference.automatic.label_map import label_map
 from sam_train.inference.mask_filters import suppress_duplicates
 
 Box = tuple[int, int, int, int]  # XYXY

@@ -1,5 +1,6 @@
 """A job over a pool, and its workers."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,32 @@ from data_engine.phases.claim import is_held, read_attempts
 from data_engine.pool import Pool
 from data_engine.single_phase import annotate_pool
 from sam_train.data.scenes import SceneSet
+from sam_train.data.sets.image_folder import ImageFolder
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.manifest import Dataset
+from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
 
+# How large the job is, and of what: `test_interruptions.py` says how to change it.
+IMAGES = int(os.environ.get("JOB_IMAGES", "48"))
+PHOTOS, MODEL = os.environ.get("JOB_PHOTOS"), os.environ.get("JOB_MODEL")
 
-@pytest.fixture
+
+@pytest.fixture(scope="session")
+def images() -> int:
+    """How many images the job has."""
+    return IMAGES
+
+
+@pytest.fixture(scope="session")
 def job(phases: dict[str, Callable[..., Any]], sam: Sam) -> Callable[[Path, Executor], None]:
-    """The fully automatic phase over 48 drawn scenes in 12 shards."""
+    """The fully automatic phase over photographs, if there are any, and drawn scenes."""
     torch.set_num_threads(1)  # as in the workers
+    sam = load_model(Path(MODEL)) if MODEL else sam
 
     def run(run_dir: Path, executor: Executor) -> None:
-        pool = Pool([SceneSet("scenes", 48, image_size=64)])
+        photos = [ImageFolder("photos", PHOTOS)] if PHOTOS else []
+        pool = Pool([*photos, SceneSet("scenes", IMAGES, image_size=64)], limit=IMAGES)
         phase_run = PhaseRun(
             dataset=Dataset(run_dir / "dataset"),
             folder=run_dir / "annotate",
@@ -37,7 +52,7 @@ def job(phases: dict[str, Callable[..., Any]], sam: Sam) -> Callable[[Path, Exec
             executor=executor,
             on_bad=BadSampleLog(run_dir / "bad_samples.jsonl"),
         )
-        annotate_pool(pool, sam, phase_run, samples=list, images_per_shard=4)
+        annotate_pool(pool, sam, phase_run, samples=list, images_per_shard=max(4, IMAGES // 100))
 
     return run
 

@@ -2,8 +2,12 @@
 
 python -m pytest -m "slow or slurm" tests/engine/executors
 
-The Slurm daemons are Debian's (apt-get install slurmctld slurmd munge), started for the test alone;
-without them it is skipped.
+It has 48 drawn scenes and an untrained model, or what the environment says:
+
+JOB_IMAGES=2000 JOB_PHOTOS=FOLDER JOB_MODEL=FILE.safetensors python -m pytest -m "slow or slurm" ...
+
+Scenes fill up what the photographs below the folder leave. The Slurm daemons are Debian's (apt-get
+install slurmctld slurmd munge), started for the test alone; without them it is skipped.
 """
 
 import json
@@ -14,6 +18,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +29,43 @@ from data_engine.executors.executor import Executor
 from data_engine.executors.local import LocalExecutor
 from data_engine.executors.ray import RayExecutor
 from data_engine.executors.slurm import SlurmExecutor
+from sam_train.data.store.durable import file_sha256
+from sam_train.data.store.manifest import Dataset
 
 Job = Callable[[Path, Executor], None]
 Working = Callable[[Path], list[int]]
 
 
-@pytest.fixture
-def uninterrupted(job: Job, tmp_path: Path) -> dict[str, Any]:
-    job(tmp_path / "uninterrupted", LocalExecutor())
-    return version(tmp_path / "uninterrupted")
+@pytest.fixture(scope="session")
+def uninterrupted(
+    job: Job, images: int, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    run_dir = tmp_path_factory.mktemp("uninterrupted")
+    job(run_dir, LocalExecutor())
+    whole = version(run_dir)
+    assert sum(shard["image_count"] for shard in whole["shards"]) == images
+    return whole
 
 
 def version(run_dir: Path) -> dict[str, Any]:
-    """The bytes of all tars and the shards of the only version."""
+    """The hashes of all tars and the shards of the only version; every image is in it once."""
     dataset = run_dir / "dataset"
     assert not list(dataset.rglob("*.partial")) and not list(run_dir.rglob("*.claim"))
     (manifest,) = dataset.glob("manifests/*.json")
-    tars = {str(path.relative_to(dataset)): path.read_bytes() for path in dataset.rglob("*.tar")}
+    tars = {str(path.relative_to(dataset)): file_sha256(path) for path in dataset.rglob("*.tar")}
     shards = json.loads(manifest.read_text())["shards"]
-    assert sum(shard["image_count"] for shard in shards) == 48
+    entries = Dataset(dataset).read("latest").shards
+    keys = [sample.key for entry in entries for sample in Dataset(dataset).samples(entry)]
+    assert len(keys) == len(set(keys)) == sum(shard["image_count"] for shard in shards)
     return {**tars, "shards": shards}
 
 
-def kill_workers(run_dir: Path, working: Working, *, times: int, ended: threading.Event) -> int:
+def kill_workers(
+    run_dir: Path, *, ended: threading.Event, working: Working, times: int, longest_wait: float
+) -> int:
     """Kills one that is at a shard at a random moment, again and again; returns how often."""
     chance, killed = random.Random(0), set[int]()
-    while len(killed) < times and not ended.wait(chance.uniform(0, 0.3)):
+    while len(killed) < times and not ended.wait(chance.uniform(0, longest_wait)):
         alive = [process for process in working(run_dir) if process not in killed]
         for process in alive[:1]:  # a killed one holds its shard until it is next scheduled
             os.kill(process, 9)
@@ -56,20 +73,16 @@ def kill_workers(run_dir: Path, working: Working, *, times: int, ended: threadin
     return len(killed)
 
 
-def run_and_kill(
-    job: Job, run_dir: Path, executor: Executor, *, times: int, working: Working
-) -> int:
-    ended, killed = threading.Event(), list[int]()
-    killer = threading.Thread(
-        target=lambda: killed.append(kill_workers(run_dir, working, times=times, ended=ended))
-    )
-    killer.start()
-    try:
-        job(run_dir, executor)
-    finally:
-        ended.set()
-        killer.join()
-    return killed[0]
+def while_running(job: Job, run_dir: Path, executor: Executor, meddle: Callable[..., Any]) -> Any:
+    """Does the job, and meanwhile `meddle`, which is told when to give up; its result."""
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        meddling = thread.submit(meddle, run_dir, ended=ended)
+        try:
+            job(run_dir, executor)
+        finally:
+            ended.set()
+    return meddling.result()
 
 
 @pytest.mark.slow
@@ -78,12 +91,14 @@ def run_and_kill(
 def test_killed_workers_leave_the_version_of_an_uninterrupted_run(
     job: Job,
     working: Working,
+    images: int,
     uninterrupted: dict[str, Any],
     tmp_path: Path,
     executor: Executor,
     times: int,
 ) -> None:
-    killed = run_and_kill(job, tmp_path / "run", executor, times=times, working=working)
+    kill = partial(kill_workers, working=working, times=times, longest_wait=images / 160)
+    killed = while_running(job, tmp_path / "run", executor, kill)
 
     assert killed == times
     assert version(tmp_path / "run") == uninterrupted
@@ -113,20 +128,16 @@ def test_a_run_is_killed_with_its_workers_and_goes_on_under_another_number_of_th
 def test_a_slurm_task_is_preempted(
     job: Job, working: Working, uninterrupted: dict[str, Any], tmp_path: Path
 ) -> None:
-    run_dir, logs = tmp_path / "run", tmp_path / "run/slurm"
-    preempted: list[str] = []
+    def preempt(run_dir: Path, ended: threading.Event) -> str:
+        while not working(run_dir) and not ended.wait(0.05):
+            pass
+        running = ["squeue", "-h", "-r", "-t", "R", "-o", "%i"]
+        task, *_ = subprocess.check_output(running, text=True).split()
+        subprocess.run(["scontrol", "requeue", task], check=True)
+        return task
 
-    def preempt() -> None:
-        while not working(run_dir):
-            time.sleep(0.05)
-        task = subprocess.check_output(["squeue", "-h", "-r", "-t", "R", "-o", "%i"], text=True)
-        subprocess.run(["scontrol", "requeue", task.split()[0]], check=True)
-        preempted.append(task.split()[0])
+    run_dir = tmp_path / "run"
+    executor = SlurmExecutor(2, folder=str(run_dir / "slurm"))
 
-    thread = threading.Thread(target=preempt)
-    thread.start()
-    job(run_dir, SlurmExecutor(2, folder=str(logs)))
-    thread.join()
-
-    assert preempted
+    assert while_running(job, run_dir, executor, preempt)
     assert version(run_dir) == uninterrupted
