@@ -46,6 +46,7 @@ def run(cfg: DictConfig) -> None:
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     if cfg.get("phase") is not None and cfg.checkpoint is None:
         raise ValueError("one phase alone needs a model: add checkpoint=FILE")
+    check_outside(Path(cfg.output_dir), values["pool"])
 
     # Imported here: what was wrong so far is told before torch is loaded.
     from data_engine.rounds import Round
@@ -64,6 +65,14 @@ def run(cfg: DictConfig) -> None:
         do = run_loop if cfg.get("phase") is None else run_phase
         with journaled(Path(cfg.output_dir), program="data-engine", config_sha256=config_sha256):
             do(cfg, config_sha256)
+
+
+def check_outside(output_dir: Path, pool: Mapping[str, Any]) -> None:
+    """Refuses to write into the pool: its pictures would be among the images of the next run."""
+    for key in ("path", "images", "dataset"):
+        inside = pool.get(key)
+        if inside and output_dir.resolve().is_relative_to(Path(inside).resolve()):
+            raise ValueError(f"output_dir={output_dir} lies inside pool.{key}: choose another")
 
 
 def run_loop(cfg: DictConfig, config_sha256: str) -> None:

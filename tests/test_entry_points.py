@@ -86,6 +86,7 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     [
         (["sam_train.train", "dataset=.", "seed=-1"], "seed is -1, but must be at least 0"),
         (["data_engine.run", "phase=fully_automatic"], "needs a model: add checkpoint=FILE"),
+        (["data_engine.run", "pool=folder", "pool.path=."], "engine lies inside pool.path"),
         (["data_engine.run", "images_per_shard=0"], "images_per_shard is 0"),
         (["data_engine.run", "evaluate.protocol.clicks=[1]"], "clicks lacks [3, 5]"),
         (["sam_train.evaluate", "threads=0"], "threads is 0"),
