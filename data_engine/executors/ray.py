@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -9,6 +10,8 @@ from data_engine.executors.failures import FINAL, MAX_IN_A_ROW
 from data_engine.executors.worker_process import one_thread
 
 logger = logging.getLogger(__name__)
+
+LISTENER_TIMEOUT_S = 10.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,15 +40,12 @@ class RayExecutor:
 
     def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yields the results as they come. An error that would come again ends the run."""
+        require_listener(self.address)
         ray = _ray()
         try:
             ray.init(address=self.address or "local", log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # Ray has no type of its own for this
-            where = f"answers at {self.address}" if self.address else "could be started here"
-            raise OSError(
-                f"no Ray cluster {where} ({first_line(error)}): look after it and run the same "
-                "command again"
-            ) from error
+            raise no_cluster(self.address, error) from error
         try:
             yield from self._run(ray, work, items)
         except ray.exceptions.RayError as error:
@@ -96,6 +96,25 @@ class RayWorker:
                 return None, error
             logger.exception(f"{item} is done again")
             os._exit(1)
+
+
+def require_listener(address: str | None) -> None:
+    """Tells at once that nothing listens at HOST:PORT; Ray itself tries again for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):  # none, or auto
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=LISTENER_TIMEOUT_S).close()
+    except OSError as error:
+        raise no_cluster(address, error) from error
+
+
+def no_cluster(address: str | None, error: Exception) -> OSError:
+    where = f"answers at {address}" if address else "could be started here"
+    return OSError(
+        f"no Ray cluster {where} ({first_line(error)}): look after it and run the same command "
+        "again"
+    )
 
 
 def first_line(error: Exception) -> str:
