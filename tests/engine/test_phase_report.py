@@ -34,7 +34,10 @@ def annotate(folder: Path, *overrides: str) -> None:
 def test_a_phase_by_tiles_ends_in_a_page_with_what_each_step_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    untrained = ("phase.generator.pred_iou_thresh=-10", "phase.generator.stability_score_thresh=0")
+    untrained = (
+        "phase.generator.pred_iou_thresh=-10.0",
+        "phase.generator.stability_score_thresh=0.0",
+    )
     tiles = ("phase.tiling.tile_size=64", "phase.tiling.tile_overlap=16")
     small = ("phase.generator.points_per_side=2", *untrained, *tiles)
     annotate(tmp_path, "phase=fully_automatic_tiled", "pool=folder", *small)
