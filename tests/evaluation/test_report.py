@@ -170,13 +170,12 @@ def test_what_a_set_leaves_out_is_counted_in_the_report(tmp_path):
             pixels = np.zeros((32, 32), np.uint8)
             pixels[8:24, 8:24] = value
             cv2.imwrite(str(tmp_path / folder / f"{name}.png"), pixels)
-    folders = [f"{set_}={tmp_path / name}" for set_, name in
-               (("suite.images", "images"), ("suite.masks", "masks"))]  # fmt: skip
+    folders = [f"suite.{name}={tmp_path / name}" for name in ("images", "masks")]
+    given = ["suite=folder", "suite.layout=binary", "segmenter=shapes", *folders]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose("evaluate", [*given, f"output_dir={tmp_path / 'out'}"])
 
-    evaluate(
-        config("suite=folder", *folders, "suite.layout=binary", "segmenter=shapes",
-               f"output_dir={tmp_path / 'out'}")
-    )  # fmt: skip
+    evaluate(cfg)
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["protocols"]["clicks"]["mean"]["masks"] == 1
