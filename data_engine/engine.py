@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,14 @@ from data_engine.annotation.accounting import Cost, costs
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import TaskPredictor
 from data_engine.executors.executor import Executor
+from data_engine.people.rounds import PHASES as PEOPLES_PHASES
+from data_engine.people.rounds import People, check_rounds_of_people
 from data_engine.phase_run import PhaseRun, entry_samples
 from data_engine.phases.phase import BuildAnnotator, BuildPhase
 from data_engine.pool import Pool
 from data_engine.rounds import Images, Round, check_rounds
 from data_engine.run_folder import read_json, write_json
+from sam_train.data.records import Sample
 from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
@@ -57,6 +60,8 @@ class Engine:
     def run(self) -> None:
         """Runs every round that is not finished, in order."""
         check_rounds(self.rounds, self.phases)
+        if isinstance(self.annotator, People):
+            check_rounds_of_people(self.rounds)
         if not (self._folder(0) / "round.json").exists():
             self._check_settings()
         for number in range(len(self.rounds)):
@@ -73,11 +78,13 @@ class Engine:
         manifest = self._version(number) or self._annotate(number)
         weights = self._train(number, manifest.version)
         mean = self._evaluate(number, manifest.version)["mean"]
+        counts = self._counts(number, manifest)
         summary = {
             "phase": manifest.phase,
             "round": number,
-            **self._counts(number, manifest),
+            **counts,
             **{f"iou_at_{clicks}": mean[f"iou_at_{clicks}"] for clicks in CLICKS},
+            "iou_gain_per_hour": self._gain_per_hour(number, mean, counts["annotator_hours"]),
             "dataset_version": manifest.version,
             "checkpoint_sha256": file_sha256(weights),
             "wall_seconds": round(time.monotonic() - started, 1),
@@ -115,12 +122,18 @@ class Engine:
         if turn.revisit:
             shards = [entry for entry in before if entry.phase != "known"] + shards
         if not turn.is_bootstrap:
-            shards = self._phase_run(number, model_sha256).run(
-                self._model(number - 1),
-                shards,
+            phase_run, sam = self._phase_run(number, model_sha256), self._model(number - 1)
+
+            def samples() -> Iterable[Sample]:
                 # The newest masks first: those of the images like the ones to come.
-                samples=lambda: entry_samples(self._dataset.root, reversed(before)),
-            )
+                return entry_samples(self._dataset.root, reversed(before))
+
+            if isinstance(self.annotator, People) and turn.phase in PEOPLES_PHASES:
+                weights = self._weights(number - 1)
+                phase_run = self.annotator.answered(
+                    phase_run, sam, shards, samples, weights=weights
+                )
+            shards = phase_run.run(sam, shards, samples)
         changed = {entry.images for entry in shards}
         return self._dataset.commit(
             [entry for entry in before if entry.images not in changed] + shards,
@@ -225,10 +238,18 @@ class Engine:
             "masks": masks,
             "masks_per_image": masks / max(images, 1),
             **cost.per_mask(elsewhere),
+            "annotator_hours": round((cost.seconds + elsewhere) / 3600, 6),
             "moved_on": sum(count.get("moved_on", 0) for count in stats),
             "prefilled": sum(count.get("prefilled", 0) for count in stats),
             "removed": sum(count.get("removed", 0) for count in stats),
         }
+
+    def _gain_per_hour(self, number: int, mean: Mapping[str, float], hours: float) -> float | None:
+        """What an hour of annotation added to the IoU after one click; None if nobody worked."""
+        if number == 0 or hours == 0:
+            return None
+        before = read_json(self._folder(number - 1) / "round.json")["iou_at_1"]
+        return round((mean["iou_at_1"] - before) / hours, 6)
 
     def _folder(self, number: int) -> Path:
         return self.run_dir / "rounds" / self.rounds[number].folder_name(number)

@@ -1,6 +1,6 @@
 """The images that the engine annotates: in which order, each picture once, and into shards."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -60,6 +60,13 @@ class Pool:
         self._order = order
         self._seed = seed
         self._drop_near_duplicates = drop_near_duplicates
+
+    @classmethod
+    def of_images(cls, name: str, images: Iterable[LabeledImage]) -> "Pool":
+        """A pool of images that have been in one before, under the keys from there."""
+        pool = cls([])
+        pool._listed = {image.key: (name, image) for image in images}
+        return pool
 
     @property
     def source(self) -> str:

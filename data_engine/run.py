@@ -132,12 +132,19 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
     pool, bootstrap = (instantiate(cfg[key], _convert_="all") for key in ("pool", "bootstrap"))
 
     from data_engine.annotation.provenance import Stamp
+    from data_engine.people.rounds import People
     from data_engine.phase_run import PhaseRun
     from data_engine.single_phase import annotate_pool, dataset_samples, pool_samples
     from sam_train.data.store.bad_samples import BadSampleLog
     from sam_train.data.store.durable import file_sha256
     from sam_train.data.store.manifest import Dataset
 
+    annotator = instantiate(cfg.annotator)
+    if isinstance(annotator, People):
+        raise ValueError(
+            f"people do one phase through the server: python -m data_engine.serve phase={name}; "
+            "here choose annotator=simulated or annotator=none"
+        )
     # Workers elsewhere have another working directory.
     output_dir, checkpoint = Path(cfg.output_dir).absolute(), Path(cfg.checkpoint)
     sam = load(cfg, checkpoint)
@@ -146,7 +153,7 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
         folder=output_dir / "annotate",
         stamp=Stamp(name, 0, file_sha256(checkpoint), config_sha256),
         build_phase=instantiate(cfg.phase),
-        build_annotator=instantiate(cfg.annotator),
+        build_annotator=annotator,
         known_masks=pool.known_masks,
         executor=instantiate(cfg.executor),
         on_bad=BadSampleLog(output_dir / "bad_samples.jsonl"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from data_engine.annotation.provenance import Stamp
     from data_engine.people.store import Store
     from data_engine.pool import Pool
+    from data_engine.service.health import ModelFile
     from data_engine.service.prefilling import Prefill
     from data_engine.service.workbench import Workbench
     from sam_train.modeling.sam import Sam
@@ -38,6 +39,7 @@ TYPES = {
     "token_days": float,
     "lease_s": float,
     "store_url": str | None,
+    "run_dir": str | None,
     "masks_from": str | None,
     "review_share": float,
     "gold_share": float,
@@ -57,6 +59,7 @@ def run(cfg: DictConfig) -> None:
     """Serves until it is stopped; with `collect` makes a dataset version instead."""
     # Imported here: what is wrong with the config is told before torch is loaded.
     from data_engine.people.store import Store
+    from data_engine.service.health import ModelFile
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
     from sam_train.run_folder import locked
     from sam_train.threads import set_threads
@@ -69,8 +72,12 @@ def run(cfg: DictConfig) -> None:
     output_dir = Path(cfg.output_dir)
     with locked(output_dir / ("collected" if cfg.collect else "serving")):
         store = Store(cfg.store_url or output_dir / "people.sqlite")
+        model_file = ModelFile.of(checkpoint)
         sam = load_sam(checkpoint, cfg.model_type, cfg.device)
-        (run_collect if cfg.collect else run_server)(cfg, store, pool, sam)
+        if cfg.collect:
+            run_collect(cfg, store, pool, sam)
+        else:
+            run_server(cfg, store, pool, sam, model_file)
 
 
 def phase_of(cfg: DictConfig) -> str:
@@ -78,8 +85,6 @@ def phase_of(cfg: DictConfig) -> str:
     phase = cfg.phase._target_.split(".")[-2]
     if phase not in PHASES:
         raise ValueError(f"people work in {' or '.join(PHASES)}, not in {phase}: phase={PHASES[0]}")
-    if phase == "semi_automatic" and not cfg.collect and cfg.masks_from is None:
-        raise ValueError("the detector needs masks to learn from: add masks_from=DATASET")
     return phase
 
 
@@ -109,10 +114,12 @@ def stamp_of(cfg: DictConfig) -> "Stamp":
 
 def run_collect(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> None:
     """Makes a dataset version of what was finished since the last one."""
+    from data_engine.accounting.ledger import Ledger, write_ledger
     from data_engine.people.collect import collect
     from sam_train.data.store.bad_samples import BadSampleLog
 
     output_dir = Path(cfg.output_dir)
+    write_ledger(output_dir / "accounting.parquet", Ledger(store, pool.known_masks).entries())
     manifest = collect(
         store,
         pool,
@@ -131,7 +138,9 @@ def run_collect(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> No
     print(f"version {manifest.version} of {output_dir / 'dataset'}: {images} images, {masks} masks")
 
 
-def run_server(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> None:
+def run_server(
+    cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam", model_file: "ModelFile"
+) -> None:
     """Prints a link for every annotator and answers until it is stopped."""
     import uvicorn
 
@@ -148,7 +157,12 @@ def run_server(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> Non
     tokens = Tokens(output_dir / "tokens", cfg.annotators, days=cfg.token_days, clock=time.time)
     with listening(cfg.host, cfg.port) as sock:
         app = create_app(
-            build_workbench(cfg, store, pool, sam), tokens, hosts=LOOPBACK | set(cfg.public_names)
+            build_workbench(cfg, store, pool, sam),
+            tokens,
+            hosts=LOOPBACK | set(cfg.public_names),
+            known_masks=pool.known_masks,
+            run_dir=Path(cfg.run_dir) if cfg.run_dir else None,
+            model_file=model_file,
         )
         name, port = (cfg.public_names or [cfg.host])[0], sock.getsockname()[1]
         for annotator in cfg.annotators:
@@ -163,7 +177,7 @@ def build_workbench(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -
     from data_engine.people.follow_up import Reviewing
     from data_engine.people.gold import gold_images
     from data_engine.people.queue import Terms
-    from data_engine.people.store import first_tasks
+    from data_engine.people.tasks import first_tasks
     from data_engine.pool import to_sample
     from data_engine.service.embeddings import Embeddings
     from data_engine.service.workbench import Rules, Workbench
@@ -176,14 +190,17 @@ def build_workbench(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -
         in_memory=cfg.images_in_memory,
         disk_bytes=cfg.disk_bytes,
     )
+    gold = gold_images(pool, cfg.gold_share) if cfg.gold_share else []
+    keys, twins = instantiate(cfg.order, _convert_="all")(pool.keys(), embeddings.get)
     tasks = first_tasks(
-        pool.keys(),
+        keys,
         phase=stamp.phase,
         round=stamp.round,
-        gold=gold_images(pool, cfg.gold_share) if cfg.gold_share else (),
+        gold=gold,
         annotators=cfg.annotators,
     )
     store.add(tasks)
+    store.leave_out_twins(twins)
     rules = Rules(
         stamp,
         Terms(cfg.lease_s, cfg.gold_share, frozenset(cfg.reviewers or cfg.annotators)),
@@ -195,15 +212,20 @@ def build_workbench(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -
         embeddings,
         model_sha256=stamp.model_sha256,
         rules=rules,
-        prefill=build_prefill(cfg, sam, stamp),
+        prefill=build_prefill(cfg, store, sam, stamp),
         ahead=cfg.ahead,
     )
 
 
-def build_prefill(cfg: DictConfig, sam: "Sam", stamp: "Stamp") -> "Prefill | None":
-    """What prefills masks: the detector of the semi-automatic phase, trained if it is not yet."""
-    if stamp.phase != "semi_automatic":
+def build_prefill(cfg: DictConfig, store: "Store", sam: "Sam", stamp: "Stamp") -> "Prefill | None":
+    """What prefills masks: the detector of the semi-automatic phase, trained if it is not yet.
+
+    Nothing where the masks are there already, as in a round of the loop.
+    """
+    if stamp.phase != "semi_automatic" or not store.lacks_given():
         return None
+    if cfg.masks_from is None:
+        raise ValueError("the detector needs masks to learn from: add masks_from=DATASET")
     from data_engine.annotation.annotators import NoAnnotator
     from data_engine.annotation.task import TaskPredictor
     from data_engine.service.prefilling import DetectorPrefill

@@ -6,7 +6,7 @@ from data_engine.annotation.provenance import Stamp
 from data_engine.people.drawing import Drawing
 from data_engine.people.outcomes import outcome
 from data_engine.people.queue import chance
-from data_engine.people.store import NewTask, StoredTask
+from data_engine.people.tasks import NewTask, StoredTask
 
 
 @dataclass(frozen=True)

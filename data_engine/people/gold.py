@@ -5,16 +5,22 @@ from data_engine.pool import Pool
 
 
 def gold_images(pool: Pool, share: float) -> list[str]:
-    """A share of the pool's images, chosen by their keys, of those that came with masks.
+    """About a share of the pool's images, at least one, of those that came with masks.
 
-    The choice stays the same when the pool grows. Raises ValueError if none has masks.
+    They are chosen by their keys: the choice stays the same when the pool grows. Raises ValueError
+    if none has masks.
     """
     keys = pool.keys()
-    chosen = [key for key in keys if chance(f"gold {key}") < share]
-    gold = [key for key in chosen if pool.known_masks(key)]
+    by_chance = sorted((chance(f"gold {key}"), key) for key in keys)
+    gold: list[str] = []
+    for number, key in by_chance:
+        if gold and number >= share:
+            break
+        if pool.known_masks(key):
+            gold.append(key)
     if not gold:
         raise ValueError(
-            f"none of the {len(chosen)} images that gold_share={share} picks came with masks: "
-            "give a pool with masks (pool=coco, pool=mask_folder), a higher share, or 0"
+            "gold images need known masks and no image of the pool came with any: give a pool "
+            "with masks (pool=coco, pool=mask_folder) or gold_share=0"
         )
     return gold

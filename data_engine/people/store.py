@@ -1,8 +1,8 @@
 """Tasks and actions in a database. An answered request is on the disk."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from data_engine.people.actions import Action
 from data_engine.people.queue import Terms, not_yours, renew, take
 from data_engine.people.tables import ACTIONS, IMAGES, TASKS, open_tables
-from sam_train.data.records import Annotation, PhaseName
-
-BETWEEN = "~"  # the key of an image and what tells its tasks apart; no key of an image has it
+from data_engine.people.tasks import NewTask, StoredTask
+from sam_train.data.records import Annotation
 
 
 class OutOfStep(ValueError):
     """The page shows another state of the image than the one that is stored."""
-
-
-@dataclass(frozen=True)
-class NewTask:
-    """Something to do on an image, from the masks that it has."""
-
-    key: str
-    image: str
-    kind: str = "annotate"  # or review
-    phase: PhaseName = "assisted_manual"
-    round: int = 1
-    place: int = 0
-    is_gold: bool = False
-    only_for: str | None = None
-    maker: str | None = None
-    given: Sequence[Annotation] | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class StoredTask:
-    """Where the work on a task stands; its masks and actions are asked for apart."""
-
-    key: str
-    image: str
-    kind: str
-    phase: PhaseName
-    round: int
-    place: int
-    state: str
-    is_last: bool
-    is_gold: bool
-    maker: str | None
-    holder: str | None
-    finished_at: float | None  # seconds since the epoch
-    reason: str | None
-    size: tuple[int, int] | None  # (H, W), known once the image was prepared
-
-    @property
-    def is_review(self) -> bool:
-        return self.kind == "review"
-
-    @property
-    def reviewer(self) -> str | None:
-        """Who reviewed, if that is what the task is."""
-        return self.holder if self.is_review else None
-
-    @property
-    def next_key(self) -> str:
-        """The key of the task that follows on this image."""
-        _, _, number = self.key.partition(BETWEEN)
-        return f"{self.image}{BETWEEN}{int(number or 1) + 1}"
 
 
 _COLUMNS = [
@@ -145,8 +93,16 @@ class Store:
             return list(db.scalars(query))
 
     def identify(self, image: str, digest: str, size: tuple[int, int]) -> str | None:
-        """Notes the pixels of an image; returns another image's key if it shows the same."""
-        note = update(IMAGES).where(IMAGES.c.key == image)
+        """Notes the pixels of an image; returns another image's key if it shows the same.
+
+        Raises ValueError if the image was another picture before: what people did belongs to that.
+        """
+        this = IMAGES.c.key == image
+        note = update(IMAGES).where(this)
+        with self._engine.connect() as db:
+            before = db.scalar(select(IMAGES.c.digest).where(this))
+        if before not in (None, digest):
+            raise ValueError("it is another picture than before: put the old file back")
         try:
             with self._engine.begin() as db:
                 db.execute(note.values(digest=digest, height=size[0], width=size[1]))
@@ -161,27 +117,46 @@ class Store:
             leave = update(TASKS).where(TASKS.c.key == key, TASKS.c.state == "open")
             db.execute(leave.values(state="unusable", reason=reason))
 
+    def leave_out_twins(self, twins: Mapping[str, str]) -> None:
+        """Takes images out of the queue that look like another one and that nobody has begun."""
+        untouched = and_(TASKS.c.state == "open", TASKS.c.holder.is_(None))
+        with self._engine.begin() as db:
+            for image, twin in twins.items():
+                leave = update(TASKS).where(TASKS.c.image == image, untouched)
+                db.execute(leave.values(state="unusable", reason=f"it looks like {twin}"))
+
     def renew(self, key: str, annotator: str, *, now: float, lease_s: float) -> None:
         """Prolongs the lease; NotYours if somebody else has taken the task."""
         with self._engine.begin() as db:
             renew(db, key, annotator, now + lease_s)
 
     def finish(
-        self, key: str, annotator: str, state: str, *, now: float, follow_up: NewTask | None = None
+        self,
+        key: str,
+        annotator: str,
+        state: str,
+        *,
+        seq: int,
+        now: float,
+        follow_up: NewTask | None = None,
     ) -> None:
         """Marks a task `saved` or `skipped` and adds what follows, both or neither.
 
-        Again by the same annotator changes nothing.
+        Again by the same annotator changes nothing. Unless `seq` actions are stored, somebody saw
+        another state than this: OutOfStep.
         """
         mine = and_(TASKS.c.key == key, TASKS.c.holder == annotator)
         values = {"state": state, "finished_at": now, "is_last": follow_up is None}
         with self._engine.begin() as db:
             finished = update(TASKS).where(mine, TASKS.c.state == "open")
-            if db.execute(finished.values(**values)).rowcount:
-                if follow_up is not None:
-                    db.execute(insert(TASKS), [_row(follow_up)])
-            elif db.scalar(select(TASKS.c.state).where(mine)) != state:
+            is_open = db.execute(finished.values(**values)).rowcount > 0
+            if not is_open and db.scalar(select(TASKS.c.state).where(mine)) != state:
                 raise not_yours(key)
+            # Nobody can add an action from here on: to do so they renew the lease of an open task.
+            if db.scalar(select(func.count()).where(ACTIONS.c.task == key)) != seq:
+                raise OutOfStep("another tab has changed this image: look at it again and save")
+            if is_open and follow_up is not None:
+                db.execute(insert(TASKS), [_row(follow_up)])
 
     # Masks and actions
 
@@ -195,6 +170,12 @@ class Store:
         """The masks that were there before the task; None if the phase was not asked yet."""
         with self._engine.connect() as db:
             return db.scalar(select(TASKS.c.given).where(TASKS.c.key == key))
+
+    def lacks_given(self) -> bool:
+        """Whether there is an open task for which the phase has not prefilled masks."""
+        lacking = and_(TASKS.c.state == "open", TASKS.c.given.is_(None))
+        with self._engine.connect() as db:
+            return db.scalar(select(TASKS.c.key).where(lacking).limit(1)) is not None
 
     def append(self, key: str, action: Action, *, now: float, lease_s: float) -> None:
         """Stores an action and prolongs the lease, both or neither."""
@@ -214,11 +195,6 @@ class Store:
         query = select(ACTIONS.c.action).where(ACTIONS.c.task == key).order_by(ACTIONS.c.seq)
         with self._engine.connect() as db:
             return [_action(content) for content in db.scalars(query)]
-
-    def action_count(self, key: str) -> int:
-        """How many actions of a task are stored."""
-        with self._engine.connect() as db:
-            return db.scalar(select(func.count()).where(ACTIONS.c.task == key)) or 0
 
     # Where the work stands
 
@@ -266,29 +242,6 @@ class Store:
         with self._engine.connect() as db:
             rows = db.execute(query.order_by(TASKS.c.place, TASKS.c.key)).mappings().all()
         return [_stored(dict(row)) for row in rows]
-
-
-def first_tasks(
-    keys: Iterable[str],
-    *,
-    phase: PhaseName = "assisted_manual",
-    round: int = 1,
-    gold: Iterable[str] = (),
-    annotators: Iterable[str] = (),
-) -> list[NewTask]:
-    """A task for each image in this order; for a `gold` one, of every annotator."""
-    gold, tasks = set(gold), list[NewTask]()
-    for place, key in enumerate(keys):
-        if BETWEEN in key:
-            raise ValueError(f"the image {key} has a {BETWEEN} in its key: rename it")
-        task = NewTask(key, key, phase=phase, round=round, place=place)
-        if key not in gold:
-            tasks.append(task)
-            continue
-        for name in annotators:
-            own = {"key": f"{key}{BETWEEN}gold-{name}", "only_for": name, "is_gold": True}
-            tasks.append(NewTask(**{**asdict(task), **own}))
-    return tasks
 
 
 def _row(task: NewTask) -> dict[str, Any]:

@@ -11,17 +11,26 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from data_engine.accounting.ledger import Ledger
+from data_engine.annotation.annotators import KnownMasks
 from data_engine.people.queue import NotYours
 from data_engine.people.store import OutOfStep
+from data_engine.service.accounts import accounts
 from data_engine.service.guard import LOOPBACK, Guard, refused
+from data_engine.service.health import ModelFile
 from data_engine.service.routes import router
 from data_engine.service.tokens import Tokens, Unknown
 from data_engine.service.workbench import Workbench
+from sam_train.data.rle import Rle
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1_000_000  # a brush stroke of 40,000 coordinates has less
 
 logger = logging.getLogger(__name__)
+
+
+def no_masks(key: str) -> list[Rle]:
+    return []
 
 
 def create_app(
@@ -30,8 +39,15 @@ def create_app(
     *,
     hosts: Collection[str] = LOOPBACK,
     max_body: int = MAX_BODY_BYTES,
+    known_masks: KnownMasks = no_masks,
+    run_dir: Path | None = None,
+    model_file: ModelFile | None = None,
 ) -> FastAPI:
-    """The server as an ASGI application; it answers only under the names in `hosts`."""
+    """The server as an ASGI application; it answers only under the names in `hosts`.
+
+    The accounting compares gold images with the `known_masks` of their keys, and shows the rounds
+    of the loop in `run_dir`.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -41,7 +57,10 @@ def create_app(
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.workbench, app.state.tokens = workbench, tokens
+    app.state.model_file = model_file
+    app.state.ledger, app.state.run_dir = Ledger(workbench.store, known_masks), run_dir
     app.include_router(router)
+    app.include_router(accounts)
     app.add_api_route("/", page, methods=["GET"])
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(Unknown, say(401, "unknown"))

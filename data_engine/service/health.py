@@ -1,6 +1,7 @@
 """What is wrong with a running server, in sentences."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,9 +11,38 @@ from data_engine.people.store import Store
 LOW_DISK_BYTES = 200_000_000
 
 
-def problems(store: Store, folder: Path) -> list[str]:
+@dataclass(frozen=True)
+class ModelFile:
+    """The checkpoint as it was when the server read it. The server goes on with what it read."""
+
+    path: Path
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "ModelFile":
+        facts = path.stat()
+        return cls(path, facts.st_size, facts.st_mtime_ns)
+
+    def problem(self) -> str | None:
+        """What became of the file, in a sentence; None if nothing did."""
+        try:
+            if ModelFile.of(self.path) == self:
+                return None
+            change = "has changed"
+        except OSError:
+            change = "is gone"
+        return (
+            f"{self.path} {change} since it was read: masks are those of the old model until a "
+            "restart"
+        )
+
+
+def problems(store: Store, folder: Path, model_file: ModelFile | None = None) -> list[str]:
     """Everything that somebody should look after; empty if all is well."""
     found = []
+    if model_file is not None and (problem := model_file.problem()):
+        found.append(problem)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < LOW_DISK_BYTES:

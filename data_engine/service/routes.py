@@ -38,9 +38,9 @@ Annotator = Annotated[str, Depends(annotator_of)]
 
 
 @router.get("/health")
-def health(bench: Bench) -> Response:
+def health(request: Request, bench: Bench) -> Response:
     """What is wrong, in sentences; status 503 if there is anything."""
-    wrong = problems(bench.store, bench.folder)
+    wrong = problems(bench.store, bench.folder, request.app.state.model_file)
     content = {
         "status": "ill" if wrong else "ok",
         "problems": wrong,

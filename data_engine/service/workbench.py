@@ -14,7 +14,8 @@ from data_engine.people.crops import Crop, covering
 from data_engine.people.drawing import Drawing, DrawnObject, surest
 from data_engine.people.follow_up import Reviewing, follow_up
 from data_engine.people.queue import NotYours, Terms
-from data_engine.people.store import OutOfStep, Store, StoredTask
+from data_engine.people.store import OutOfStep, Store
+from data_engine.people.tasks import NewTask, StoredTask
 from data_engine.service.clock import steady_clock
 from data_engine.service.decoding import Decoder
 from data_engine.service.embeddings import Embeddings, PreparedImage
@@ -103,17 +104,17 @@ class Workbench:
             task = self._task(key)
             try:
                 image = self._ready(task)
+                twin = self.store.identify(task.image, image.digest, image.size)
             except (ValueError, OSError) as error:
                 self.store.leave_out(key, str(error))
                 continue
-            twin = self.store.identify(task.image, image.digest, image.size)
             if twin is not None:
                 self.store.leave_out(key, f"it shows the same as {twin}")
                 continue
             self.prepare_ahead()
             with self._locks[key]:
                 self._drawings.pop(key, None)  # the store may know more
-                return OpenTask(task, image, self._drawing(task, image))
+                return OpenTask(task, image, self._drawing(task, image.size))
         return None
 
     def prepare_ahead(self) -> None:
@@ -135,25 +136,27 @@ class Workbench:
         """Ends a task: `saved` or `skipped`. `seq` actions must be stored."""
         task = self._task(key)
         with self._locks[key]:
-            if self.store.action_count(key) != seq:
-                raise OutOfStep("another tab has changed this image: look at it again and save")
             following = None
             if state == "saved" and task.state == "open":
-                drawing = self._drawing(task, self._embeddings.get(task.image))
-                if missing := drawing.unjudged():
-                    raise ValueError(
-                        f"object {missing[0]} has no verdict yet ({len(missing)} in all): accept, "
-                        "correct or reject it, or judge the image as a whole"
-                    )
-                following = follow_up(
-                    task,
-                    drawing,
-                    self.rules.stamp,
-                    annotator=annotator,
-                    reviewing=self.rules.reviewing,
-                )
-            self.store.finish(key, annotator, state, now=self._clock(), follow_up=following)
+                following = self._following(task, annotator, seq)
+            self.store.finish(
+                key, annotator, state, seq=seq, now=self._clock(), follow_up=following
+            )
             self._drawings.pop(key, None)
+
+    def _following(self, task: StoredTask, annotator: str, seq: int) -> NewTask | None:
+        """What follows when a task is saved after so many actions; a review must be complete."""
+        drawing = self._drawing(task, self._size(task))
+        if len(drawing.log) != seq:  # another server may have stored more
+            self._drawings.pop(task.key)
+            drawing = self._drawing(task, self._size(task))
+        if missing := drawing.unjudged():
+            raise ValueError(
+                f"object {missing[0]} has no verdict yet ({len(missing)} in all): accept, correct "
+                "or reject it, or judge the image as a whole"
+            )
+        rules = self.rules
+        return follow_up(task, drawing, rules.stamp, annotator=annotator, reviewing=rules.reviewing)
 
     def close(self) -> None:
         """Lets the image under way finish, drops those behind it, and lets go of the store."""
@@ -165,12 +168,12 @@ class Workbench:
     def act(self, key: str, request: Action) -> Change:
         """Answers an action and stores it. One that is sent again changes nothing."""
         task = self._held(key, request.annotator)
-        image = self._embeddings.get(task.image)
+        size = self._size(task)
         with self._locks[key]:
-            drawing = self._drawing(task, image)
+            drawing = self._drawing(task, size)
             if self._is_known(request, drawing):
                 return Change(drawing, drawing.objects())
-            check_action(request, image.size)
+            check_action(request, size)
             drawing.check(request)
             action, logits = request, None
             if request.kind in ("point", "box"):
@@ -189,12 +192,12 @@ class Workbench:
     def preview(self, key: str, request: Action) -> Candidate:
         """The mask that a point or box would give, without storing anything."""
         task = self._held(key, request.annotator)
-        image = self._embeddings.get(task.image)
-        check_action(request, image.size)
+        size = self._size(task)
+        check_action(request, size)
         if request.kind not in ("point", "box"):
             raise ValueError(f"a {request.kind} has no preview: only a point and a box")
         with self._locks[key]:
-            drawing = self._drawing(task, image)
+            drawing = self._drawing(task, size)
             drawing.check(request)
             drawn = drawing.object(request.object)
         seen = self._embeddings.get(task.image, request.crop)
@@ -205,7 +208,7 @@ class Workbench:
         """The part of the image to look at when only the view (XYXY) is seen, encoded; None: all
         of it."""
         task = self._held(key, annotator)
-        height, width = self._embeddings.get(task.image).size
+        height, width = self._size(task)
         x0, y0, x1, y1 = view
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise ValueError(f"the view {list(view)} is no part of {width} x {height} pixels")
@@ -258,12 +261,16 @@ class Workbench:
         finally:
             self._asked.discard(key)
 
-    def _drawing(self, task: StoredTask, image: PreparedImage) -> Drawing:
+    def _size(self, task: StoredTask) -> tuple[int, int]:
+        """(H, W), known since the image was prepared for whoever claimed the task."""
+        return task.size or self._embeddings.get(task.image).size
+
+    def _drawing(self, task: StoredTask, size: tuple[int, int]) -> Drawing:
         """The drawing from memory, else from the store. Under the lock of its task."""
         drawing = self._drawings.get(task.key)
         if drawing is None:
             drawing = self._drawings[task.key] = Drawing(
-                image.size,
+                size,
                 self.store.actions(task.key),
                 given=self.store.given(task.key) or [],
                 is_review=task.is_review,

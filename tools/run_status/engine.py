@@ -9,10 +9,14 @@ MOST = 20  # lines of a kind
 
 
 def engine_lines(run_dir: Path) -> Iterator[str]:
-    """The rounds that are finished, the phase that was begun last, what could not be used."""
-    for path in sorted(run_dir.glob("*/round.json")):
+    """The rounds that are finished, those that wait for people, the phase that was begun last,
+    what could not be used."""
+    from data_engine.people.standing import standing
+
+    for path in sorted(run_dir.glob("rounds/*/round.json")):
         done = json.loads(path.read_text())
         yield f"finished: {path.parent.name}, version {done['dataset_version']} of the dataset"
+    yield from standing(run_dir)
     yield from phase_lines(run_dir)
     yield from failed_images(run_dir / "bad_samples.jsonl")
 

@@ -8,7 +8,8 @@ import pytest
 
 from data_engine.people.actions import Action
 from data_engine.people.queue import NotYours, Terms
-from data_engine.people.store import NewTask, OutOfStep, Store, first_tasks
+from data_engine.people.store import OutOfStep, Store
+from data_engine.people.tasks import NewTask, first_tasks
 
 TERMS = Terms(lease_s=60.0)
 KEYS = [f"image-{number:02d}" for number in range(24)]
@@ -22,7 +23,7 @@ def claim(store: Store, name: str, *, now: float = 1000.0, terms: Terms = TERMS)
 def finish(store: Store, name: str, *, now: float = 1000.0, terms: Terms = TERMS) -> str | None:
     key = claim(store, name, now=now, terms=terms)
     if key is not None:
-        store.finish(key, name, "saved", now=now)
+        store.finish(key, name, "saved", seq=0, now=now)
     return key
 
 
@@ -94,7 +95,17 @@ def test_an_action_is_stored_once(store: Store) -> None:
         store.append(KEYS[0], replace(STROKE, label=0), now=1000.0, lease_s=60.0)
 
     assert store.actions(KEYS[0]) == [STROKE]
-    assert store.action_count(KEYS[0]) == 1
+
+
+def test_what_another_tab_has_changed_is_not_saved_unseen(store: Store) -> None:
+    store.add(first_tasks(KEYS[:1]))
+    claim(store, "ana")
+    store.append(KEYS[0], STROKE, now=1000.0, lease_s=60.0)
+
+    with pytest.raises(OutOfStep):
+        store.finish(KEYS[0], "ana", "saved", seq=0, now=1000.0)
+
+    assert store.counts()["open"] == 1
 
 
 def test_a_review_goes_to_another_and_only_to_reviewers(store: Store) -> None:
@@ -102,7 +113,7 @@ def test_a_review_goes_to_another_and_only_to_reviewers(store: Store) -> None:
     claim(store, "ana")
     review = NewTask("image-00~2", KEYS[0], kind="review", maker="ana", given=[])
     for _ in range(2):  # the answer to the first was lost
-        store.finish(KEYS[0], "ana", "saved", now=1000.0, follow_up=review)
+        store.finish(KEYS[0], "ana", "saved", seq=0, now=1000.0, follow_up=review)
     only_cem = replace(TERMS, reviewers=frozenset({"cem"}))
 
     assert claim(store, "ana") is None

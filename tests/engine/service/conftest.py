@@ -12,8 +12,10 @@ from fastapi.testclient import TestClient
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.people.collect import collect
+from data_engine.people.gold import gold_images
 from data_engine.people.queue import Terms
-from data_engine.people.store import Store, first_tasks
+from data_engine.people.store import Store
+from data_engine.people.tasks import first_tasks
 from data_engine.phases.assisted_manual import AssistedManual
 from data_engine.phases.phase import BuildPhase
 from data_engine.phases.semi_automatic import SemiAutomatic
@@ -100,17 +102,20 @@ def build(
 
     def built() -> tuple[FastAPI, Tokens]:
         store = Store(tmp_path / "people.sqlite")
-        store.add(first_tasks(pool.keys(), phase=rules.stamp.phase, round=3))
+        gold = gold_images(pool, rules.terms.gold_share) if rules.terms.gold_share else []
+        names = ["ana", "ben"]
+        phase = rules.stamp.phase
+        store.add(first_tasks(pool.keys(), phase=phase, round=3, gold=gold, annotators=names))
         embeddings = Embeddings(
             sam,
             lambda key: to_sample(pool.image(key), image_id=1, with_masks=False).image_bytes,
             tmp_path / "embeddings",
         )
-        tokens = Tokens(tmp_path / "tokens", ["ana", "ben"], days=1.0, clock=clock)
+        tokens = Tokens(tmp_path / "tokens", names, days=1.0, clock=clock)
         bench = Workbench(
             store, embeddings, model_sha256="model", rules=rules, prefill=prefill, clock=clock
         )
-        return create_app(bench, tokens), tokens
+        return create_app(bench, tokens, known_masks=pool.known_masks), tokens
 
     return built
 

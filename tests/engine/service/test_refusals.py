@@ -1,8 +1,12 @@
 """Bad requests and other people's: refused in a sentence, and nothing is changed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from data_engine.people.store import Store
+from data_engine.service.health import ModelFile
 
 BAD_ACTIONS: dict[str, dict[str, Any]] = {
     "outside": {"kind": "point", "coords": [70, 5], "label": 1},
@@ -124,3 +128,35 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(start: Any, pool: Any
     health = ana.client.get("/health")
     assert health.status_code == 503
     assert health.json()["problems"] == [f"{key} is left out: it is damaged"]
+
+
+def test_an_image_that_became_another_is_left_out_and_its_work_kept(
+    start: Any, pool: Any, tmp_path: Path
+) -> None:
+    ana = start()("ana")
+    key = ana.claim()["key"]
+    ana.do("brush", 5, 5, label=1, radius=2)
+    other = pool.image(pool.keys()[1])
+    object.__setattr__(pool.image(key), "load", other.load)
+    object.__setattr__(pool.image(key), "encoded", other.encoded)
+
+    ana = start()("ana")
+
+    assert ana.claim()["key"] != key
+    (problem,) = ana.client.get("/health").json()["problems"]
+    assert problem == f"{key} is left out: it is another picture than before: put the old file back"
+    assert len(Store(tmp_path / "people.sqlite").actions(key)) == 1
+
+
+def test_a_model_file_that_is_swapped_is_told_and_changes_no_mask(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"one")
+    model_file = ModelFile.of(path)
+    assert model_file.problem() is None
+
+    path.write_bytes(b"another")
+    changed = model_file.problem()
+    path.unlink()
+
+    assert changed is not None and "has changed since it was read" in changed
+    assert "is gone" in (model_file.problem() or "")

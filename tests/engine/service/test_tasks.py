@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_engine.people.store import Store, first_tasks
+from data_engine.people.store import Store
+from data_engine.people.tasks import first_tasks
 from sam_train.data.rle import decode_rle
 
 
