@@ -89,7 +89,7 @@ def likely_model(state_dict: StateDict) -> str:
     if name == "efficient_sam":
         name = EFFICIENT_NAMES.get(width)
     if name == "Hugging Face":
-        return "its names are Hugging Face's: convert it with python -m tools.checkpoint from-hf"
+        return "its names are Hugging Face's: convert its folder with python -m tools.checkpoint"
     if name in ("HQ-SAM", "SAM 2"):
         return f"it looks like {name}, which is no model of sam_model_registry"
     if name is None:

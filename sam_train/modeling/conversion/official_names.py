@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sam_train.modeling.efficient_sam import EfficientSam
 from sam_train.modeling.image_encoder_tiny_vit import ImageEncoderTinyViT
 
-# Pairs of patterns, official and ours, where `N` stands for a number. Each turns into the other.
+# Pairs of patterns, official and ours, where `N` stands for a number; applied in this order.
 Renaming = tuple[tuple[str, str], ...]
 
 # The MLP layers of an encoder block are lin1 and lin2 in SAM, fc1 and fc2 in timm.
@@ -67,11 +67,16 @@ def from_official(state_dict: Mapping[str, Tensor], sam: nn.Module) -> dict[str,
 
 def to_official(state_dict: Mapping[str, Tensor], sam: nn.Module) -> dict[str, Tensor]:
     """The weights of a model under the names of the official files, in their order."""
-    return renamed(state_dict, tuple((ours, official) for official, ours in renaming_of(sam)))
+    return renamed(state_dict, inverse(renaming_of(sam)))
+
+
+def inverse(renaming: Renaming) -> Renaming:
+    """The way back; what was renamed last is renamed first."""
+    return tuple((new, old) for old, new in reversed(renaming))
 
 
 def renamed(state_dict: Mapping[str, Tensor], renaming: Renaming) -> dict[str, Tensor]:
-    """The same weights, in the same order, with the first of each pair replaced by the second."""
+    """The same weights, in the same order; pair by pair, the first pattern becomes the second."""
     patterns = [
         (re.compile(re.escape(old).replace("N", r"(\d+)")), new.replace("N", r"\1"))
         for old, new in renaming
