@@ -17,8 +17,7 @@ class SamPredictor:
 
     def __init__(self, sam_model: nn.Module) -> None:
         self.model = sam_model
-        # The official network does not say that it keeps the aspect; it does.
-        resize = ResizeLongestSide if getattr(sam_model, "keeps_aspect", True) else ResizeToSquare
+        resize = ResizeLongestSide if sam_model.keeps_aspect else ResizeToSquare
         self.transform = resize(sam_model.image_encoder.img_size)
         self.reset_image()
 
@@ -142,18 +141,9 @@ class SamPredictor:
         if not self.is_image_set:
             raise RuntimeError(NO_IMAGE)
         check_prompt_shapes(point_coords, point_labels, boxes)
-        sparse_embeddings, dense_embeddings = self.model.prompt_encoder(
-            points=None if point_coords is None else (point_coords, point_labels),
-            boxes=boxes,
-            masks=mask_input,
-            image_embeddings=self.features,
-        )
-        return self.model.mask_decoder(
-            image_embeddings=self.features,
-            image_pe=self.model.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse_embeddings,
-            dense_prompt_embeddings=dense_embeddings,
-            multimask_output=multimask_output,
+        points = None if point_coords is None else (point_coords, point_labels)
+        return self.model.predict_low_res(
+            self.features, points, boxes, mask_input, multimask_output
         )
 
     def upscale(self, low_res_logits: Float[Tensor, "N M h w"]) -> Float[Tensor, "N M H W"]:
@@ -192,7 +182,7 @@ class SamPredictor:
 
     def _mask(self, mask_input: np.ndarray) -> Float[Tensor, "1 1 h w"]:
         mask_input = numbers("mask_input", mask_input)
-        expected = (1, *self.model.prompt_encoder.mask_input_size)
+        expected = (1, *self.model.mask_input_size)
         if mask_input.shape != expected:
             raise ValueError(
                 f"mask_input must be low-resolution logits of shape {expected}, "

@@ -126,6 +126,8 @@ def collect(
 def tokens_are_fewer(
     tokens: Float[Tensor, "N heads T X"], layer: nn.Linear, image: Float[Tensor, "#N HW C"]
 ) -> bool:
+    if torch.compiler.is_exporting():  # a graph has one order, that of a few clicks
+        return True
     return tokens.shape[:3].numel() <= len(image) * layer.out_features
 
 

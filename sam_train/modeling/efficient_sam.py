@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from sam_train.interaction.prompts import BOTTOM_RIGHT, FOREGROUND, PADDING, TOP_LEFT, Prompts
 from sam_train.modeling.layers import MLP
 from sam_train.modeling.mask_decoder import MaskDecoder
-from sam_train.modeling.prompt_encoder import PositionEmbeddingRandom
+from sam_train.modeling.prompt_encoder import PositionEmbeddingRandom, list_points
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.transformer import TwoWayAttentionBlock
 
@@ -67,20 +67,9 @@ class PointEncoder(nn.Module):
         masks: Float[Tensor, "N 1 H W"] | None = None,
         image_embeddings: Tensor | None = None,
     ) -> tuple[Float[Tensor, "N 6 C"], Float[Tensor, "N C h w"]]:
-        """Encodes prompts as SAM's encoder does; the corners of a box come first and are kept."""
-        coords, labels = [], []
-        if boxes is not None:
-            corners = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=boxes.device)
-            coords.append(boxes.reshape(-1, 2, 2))
-            labels.append(corners.expand(len(boxes), 2))
-        if points is not None:
-            coords.append(points[0])
-            labels.append(points[1].long())
-        if not coords:
-            count = 1 if masks is None else len(masks)
-            coords = [self.invalid_points.weight.new_zeros(count, 0, 2)]
-            labels = [coords[0].new_zeros(count, 0, dtype=torch.long)]
-        tokens = self.embed_points(torch.cat(coords, 1), torch.cat(labels, 1))
+        """Encodes prompts as `PromptEncoder` does."""
+        coords, labels = list_points(points, boxes, masks)
+        tokens = self.embed_points(coords.to(self.invalid_points.weight), labels)
         return tokens, self.embed_no_mask(len(tokens))
 
     def embed_prompts(
@@ -91,7 +80,7 @@ class PointEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "N 6 C"], Float[Tensor, "N C h w"]]:
         """Encodes prompts of several images, at none of which it looks."""
         return self.embed_points(prompts.point_coords, prompts.point_labels), self.embed_no_mask(
-            len(prompts)
+            len(prompts.point_labels)
         )
 
     def embed_points(
@@ -125,11 +114,12 @@ class PointEncoder(nn.Module):
 def six_points(
     coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"]
 ) -> tuple[Float[Tensor, "N 6 2"], Int[Tensor, "N 6"]]:
-    """The first six points of each prompt; what is missing is a padding point at (-1, -1)."""
+    """The corners of each prompt's box and its first points; padding, at (-1, -1), is last."""
     coords = F.pad(coords, (0, 0, 0, MAX_POINTS), value=-1.0)
     labels = F.pad(labels, (0, MAX_POINTS), value=PADDING)
     places = torch.arange(labels.shape[1], device=labels.device)
-    rank = places + labels.shape[1] * (labels == PADDING)  # padding goes last
+    kind = (labels == PADDING).long() - (labels >= TOP_LEFT).long()
+    rank = places + labels.shape[1] * kind
     first = rank.topk(MAX_POINTS, dim=1, largest=False).indices
     labels = labels.gather(1, first)
     coords = coords.gather(1, first[..., None].expand(-1, -1, 2))

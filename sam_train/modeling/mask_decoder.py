@@ -82,7 +82,8 @@ class MaskDecoder(nn.Module):
             sparse_prompt_embeddings,
             dense_prompt_embeddings,
         )
-        if count <= size or torch.is_grad_enabled() or image_pe.device.type != "cpu":
+        is_whole = torch.is_grad_enabled() or torch.compiler.is_exporting()
+        if is_whole or image_pe.device.type != "cpu" or count <= size:
             return self._predict_masks(image_pe, *parts)
         chunks = [
             self._predict_masks(image_pe, *chunk)

@@ -97,7 +97,8 @@ class PromptEncoder(nn.Module):
         logits. Points without boxes get one padding point. Only a model that draws its prompts
         reads the image's embedding.
         """
-        coords, labels = self._list_points(points, boxes, masks)
+        coords, labels = list_points(points, boxes, masks)
+        coords = coords.to(self.no_mask_embed.weight)
         dense = self.embed_no_mask(len(coords)) if masks is None else self.mask_downscaling(masks)
         affinity = None if image_embeddings is None else self.affinity(image_embeddings)
         dense = self.add_maps(dense, coords, labels, affinity)
@@ -117,23 +118,6 @@ class PromptEncoder(nn.Module):
             dense = self.embed_masks(prompts.mask_inputs, prompts.has_mask)
         affinity = of_prompts(self.affinity(image_embeddings), image_index)
         return self.embed_points(coords, labels), self.add_maps(dense, coords, labels, affinity)
-
-    def _list_points(
-        self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
-    ) -> tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]]:
-        """The points, or a padding point beside them, then the corners of the box."""
-        coords = self.no_mask_embed.weight.new_empty(_batch_size(points, boxes, masks), 0, 2)
-        labels = coords.new_empty(coords.shape[:2], dtype=torch.int64)
-        if points is not None:
-            coords, labels = points
-            if boxes is None:
-                coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
-                labels = torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
-        if boxes is not None:
-            corners = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=boxes.device)
-            coords = torch.cat([coords, boxes.reshape(-1, 2, 2)], dim=1)
-            labels = torch.cat([labels, corners.expand(len(boxes), 2)], dim=1)
-        return coords, labels
 
     def embed_points(
         self, coords: Float[Tensor, "N P 2"], labels: Int[Tensor, "N P"]
@@ -196,9 +180,23 @@ def of_prompts(x: Tensor, image_index: Int[Tensor, " N"]) -> Tensor:
     return x.index_select(0, image_index)  # a fifth of the time of [...]
 
 
-def _batch_size(points: tuple | None, boxes: Tensor | None, masks: Tensor | None) -> int:
-    if points is not None:
-        return len(points[0])
-    if boxes is not None:
-        return len(boxes)
-    return 1 if masks is None else len(masks)
+def list_points(
+    points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: Tensor | None
+) -> tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]]:
+    """The points, with a padding point where there is no box, or the corners of the box, or both.
+
+    A prompt that is a mask alone, or nothing, has no points.
+    """
+    if points is None and boxes is None:
+        count = 1 if masks is None else len(masks)
+        none = torch.empty(count, 0, 2, device=None if masks is None else masks.device)
+        return none, none.new_empty(count, 0, dtype=torch.int64)
+    if boxes is None:
+        coords, labels = points
+        coords = torch.cat([coords, coords.new_zeros(len(coords), 1, 2)], dim=1)
+        return coords, torch.cat([labels, labels.new_full((len(labels), 1), PADDING)], dim=1)
+    corners = boxes.reshape(-1, 2, 2)
+    marks = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=boxes.device).expand(len(boxes), 2)
+    if points is None:
+        return corners, marks
+    return torch.cat([points[0], corners], dim=1), torch.cat([points[1], marks], dim=1)

@@ -44,7 +44,7 @@ def compare_with_prompts(
     """The cosine of each pixel's affinity with the likest foreground click, the likest background
     click and the mean of the box's `ellipse`; 0 where there is none. (x, y) are from 0 to 1.
     """
-    count, points = labels.shape
+    count = len(labels)
     side = affinity.shape[-1]
     pixels = affinity.expand(count, -1, -1, -1).flatten(2)  # (N, E, side * side)
     cells = (coords * side).long().clamp(0, side - 1)
@@ -54,8 +54,8 @@ def compare_with_prompts(
     boxed = F.normalize(boxed.float(), dim=1).to(pixels.dtype)
     cosines = torch.cat([clicked, boxed], dim=2).transpose(1, 2) @ pixels
     cosines = cosines.unflatten(2, (side, side)).float()
-    maps = [_likest(cosines[:, :points], labels == label) for label in (FOREGROUND, BACKGROUND)]
-    return torch.stack([*maps, cosines[:, points]], dim=1)
+    maps = [_likest(cosines[:, :-1], labels == label) for label in (FOREGROUND, BACKGROUND)]
+    return torch.stack([*maps, cosines[:, -1]], dim=1)
 
 
 def _likest(

@@ -49,6 +49,11 @@ class Sam(nn.Module):
         """The side of the square input frame."""
         return self.image_encoder.img_size
 
+    @property
+    def mask_input_size(self) -> tuple[int, int]:
+        """The (H, W) of mask prompts and of low-resolution logits."""
+        return self.prompt_encoder.mask_input_size
+
     @torch.no_grad()
     def start_from_positions(self) -> None:
         """Initialises a model that is trained from nothing, so that distance is what it knows.
@@ -89,6 +94,26 @@ class Sam(nn.Module):
         channels = 4 * encoder.embed_dim  # the rest are the affinity features
         embeddings = of_prompts(image_embeddings[:, :channels], image_index)
         return self.mask_decoder.predict_masks(embeddings, encoder.get_dense_pe(), sparse, dense)
+
+    def predict_low_res(
+        self,
+        image_embeddings: Float[Tensor, "1 embedding h w"],
+        points: tuple[Float[Tensor, "N P 2"], Int[Tensor, "N P"]] | None,
+        boxes: Float[Tensor, "N 4"] | None,
+        masks: Float[Tensor, "N 1 H W"] | None,
+        multimask_output: bool,
+    ) -> tuple[Float[Tensor, "N M H W"], Float[Tensor, "N M"]]:
+        """Low-resolution logits and predicted IoU of N objects of one image, in its input frame."""
+        sparse, dense = self.prompt_encoder(
+            points=points, boxes=boxes, masks=masks, image_embeddings=image_embeddings
+        )
+        return self.mask_decoder(
+            image_embeddings=image_embeddings,
+            image_pe=self.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask_output,
+        )
 
     def preprocess(self, x: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 S S"]:
         """Normalises the colours, then pads with zeros at the bottom and the right."""
@@ -131,18 +156,12 @@ class Sam(nn.Module):
         points = (
             (sample["point_coords"], sample["point_labels"]) if "point_coords" in sample else None
         )
-        sparse, dense = self.prompt_encoder(
-            points=points,
-            boxes=sample.get("boxes"),
-            masks=sample.get("mask_inputs"),
-            image_embeddings=image_embedding,
-        )
-        low_res_logits, iou_pred = self.mask_decoder(
-            image_embeddings=image_embedding,
-            image_pe=self.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask_output,
+        low_res_logits, iou_pred = self.predict_low_res(
+            image_embedding,
+            points,
+            sample.get("boxes"),
+            sample.get("mask_inputs"),
+            multimask_output,
         )
         input_size = tuple(sample["image"].shape[-2:])
         logits = self.postprocess_masks(low_res_logits, input_size, sample["original_size"])

@@ -26,6 +26,7 @@ BENCHMARKS = (
     "train_step",
     "encoder",
     "decoder",
+    "onnx_decoder",
     "amg_post",
     "small_regions",
     "amg",

@@ -38,7 +38,8 @@ class OnnxSegmenter:
         if names != INPUTS:
             raise ValueError(
                 f"the ONNX graph takes {', '.join(sorted(names))}, not {', '.join(sorted(INPUTS))};"
-                " export the decoder with segment_anything's export_onnx_model.py"
+                " export the decoder with segment_anything's export_onnx_model.py, or, for one of "
+                "tools.export, take segmenter=sam checkpoint=EXPORT/decoder.onnx"
             )
 
     def set_image(self, image: UInt8[np.ndarray, "H W 3"]) -> None:

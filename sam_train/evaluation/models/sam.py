@@ -12,6 +12,7 @@ from torch import Tensor
 from sam_train.evaluation.models.segmenter import Answer, ImagePrompts, MaskWindow
 from sam_train.inference.automatic.enlarging import enlarged_axis
 from sam_train.inference.automatic.outline_tiles import Levels, tiled_masks
+from sam_train.inference.onnx_model import load_onnx
 from sam_train.inference.predictor import SamPredictor
 from sam_train.modeling.build import sam_model_registry
 from sam_train.modeling.checkpoint import load_model
@@ -130,10 +131,13 @@ def official_segmenter(
 
 
 def load_sam(checkpoint: Path, model: str | None = None, device: str | None = None) -> Sam:
-    """Loads a model of this project, or an official .pth of the named `model`.
+    """Loads a model of this project, an official .pth of the named `model`, or an export.
 
-    Without `device` it goes where there is an accelerator.
+    Without `device` it goes where there is an accelerator; an export, which is named by its
+    decoder.onnx, runs on the CPU.
     """
+    if checkpoint.suffix == ".onnx":
+        return load_onnx(checkpoint)
     if model is None:
         sam = load_model(checkpoint)
     elif model in sam_model_registry:
@@ -150,8 +154,11 @@ def known_checkpoint(checkpoint: str | Path | None, model: str | None) -> Path:
     path = Path(checkpoint)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint file {path}; check checkpoint=PATH")
-    if path.suffix != ".safetensors" and model is None:
-        raise ValueError(f"{path} does not say what it is; add model_type=vit_b, vit_l or vit_h")
+    if path.suffix not in (".safetensors", ".onnx") and model is None:
+        raise ValueError(
+            f"{path} does not say what it is; add model_type=vit_b, or another name of "
+            "sam_model_registry"
+        )
     return path
 
 
