@@ -146,6 +146,7 @@ def run_server(
 
     from data_engine.service.app import create_app
     from data_engine.service.guard import LOOPBACK
+    from data_engine.service.patience import Patience
     from data_engine.service.tokens import Tokens
 
     output_dir = Path(cfg.output_dir)
@@ -168,7 +169,8 @@ def run_server(
         for annotator in cfg.annotators:
             link = f"http://{name}:{port}/#token={tokens.token_of(annotator)}"
             print(f"{annotator}: {link}", flush=True)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=200)
+        limits = {"limit_concurrency": 200, "http": Patience, "log_level": "warning"}
+        config = uvicorn.Config(app, access_log=False, **limits)
         uvicorn.Server(config).run(sockets=[sock])
 
 

@@ -19,6 +19,8 @@ from sqlalchemy import (
 
 from data_engine.people.tables import TASKS
 
+LONGEST_WAIT_S = 60.0  # of a request for the database, with what the clocks of servers differ
+
 
 class NotYours(ValueError):
     """The task is not, or no longer, the annotator's to work on."""
@@ -81,9 +83,9 @@ def _free(annotator: str, is_gold: bool, *, now: float, terms: Terms) -> Select:
 
 def is_free(now: float, lease_s: float) -> ColumnElement[bool]:
     """Nobody's, or its lease ran out; one that ends later than any can was made before the clock
-    was set back."""
+    was set back. A lease made since `now`, while this request waited, is none of those."""
     until = TASKS.c.lease_until
-    return or_(TASKS.c.holder.is_(None), until < now, until > now + lease_s)
+    return or_(TASKS.c.holder.is_(None), until < now, until > now + lease_s + LONGEST_WAIT_S)
 
 
 def _lease(chosen: Select, annotator: str, until: float) -> Update:

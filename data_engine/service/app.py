@@ -25,6 +25,7 @@ from sam_train.data.rle import Rle
 
 STATIC = Path(__file__).parent / "static"
 MAX_BODY_BYTES = 1_000_000  # a brush stroke of 40,000 coordinates has less
+MAX_SENTENCE = 400  # characters: what was sent is not sent back at any length
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ def say(status: int, kind: str) -> Callable[[Request, Exception], JSONResponse]:
     """A handler that answers with the error's own sentence."""
 
     def handler(request: Request, error: Exception) -> JSONResponse:
-        return refused(status, str(error).splitlines()[0], kind)
+        sentence = (str(error).splitlines() or [type(error).__name__])[0]
+        return refused(status, sentence[:MAX_SENTENCE], kind)
 
     return handler
 

@@ -1,5 +1,7 @@
 """What every request must pass before it is looked at, and what every response says to browsers."""
 
+import asyncio
+import time
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -8,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+BODY_S = 20.0  # to send the body of a request
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 RESPONSE_HEADERS = {
     # Only this server's own scripts run, whatever a file name or a label contains.
@@ -43,37 +46,53 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope))
+        refusal = self._refusal(Headers(scope=scope), scope["path"])
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
         else:
             await self._app(scope, self._limited(receive), send_with_headers)
 
-    def _refusal(self, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, headers: Headers, path: str) -> JSONResponse | None:
         host = headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in self._hosts:
+        if name_in(f"//{host}") not in self._hosts:
             return refused(421, f"this server is not {host[:80]}: use the address that it printed")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and (not name_in(origin) or urlsplit(origin).netloc != host):
             return refused(403, "pages of other sites may not use this server")
+        if "\0" in path:  # PostgreSQL fails on it
+            return refused(404, "there is nothing at this address")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._max_body:
             return refused(413, f"a request has at most {self._max_body:,} bytes")
         return None
 
     def _limited(self, receive: Receive) -> Receive:
-        """Counts a body that comes without its length."""
-        received = 0
+        """Counts a body that comes without its length, and does not wait for it forever."""
+        received, is_whole, ends = 0, False, time.monotonic() + BODY_S
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_whole
+            if is_whole:  # what comes now is the end of the connection
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), ends - time.monotonic())
+            except TimeoutError as error:
+                raise HTTPException(408, f"a request must come within {BODY_S:g} s") from error
+            is_whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > self._max_body:
                 raise HTTPException(413, f"a request has at most {self._max_body:,} bytes")
             return message
 
         return limited
+
+
+def name_in(address: str) -> str | None:
+    """The name of the host in an address; None if it cannot be read."""
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 def refused(status: int, sentence: str, kind: str = "refused") -> JSONResponse:

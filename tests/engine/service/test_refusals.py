@@ -7,6 +7,9 @@ import pytest
 
 from data_engine.people.store import Store
 from data_engine.service.health import ModelFile
+from sam_train.evaluation.models.sam import load_sam
+from sam_train.modeling.checkpoint import save_model
+from sam_train.modeling.sam import Sam
 
 BAD_ACTIONS: dict[str, dict[str, Any]] = {
     "outside": {"kind": "point", "coords": [70, 5], "label": 1},
@@ -74,6 +77,7 @@ def test_somebody_elses_image_is_not_shown(ana: Any, ben: Any) -> None:
     [
         "/api/tasks/..%2F..%2Fetc%2Fpasswd/image",
         "/api/tasks/%2Fetc%2Fpasswd/image",
+        "/api/tasks/%00/image",
         "/static/../serve.py",
         "/static/..%2Fapp.py",
         "/openapi.json",
@@ -160,3 +164,67 @@ def test_a_model_file_that_is_swapped_is_told_and_changes_no_mask(tmp_path: Path
 
     assert changed is not None and "has changed since it was read" in changed
     assert "is gone" in (model_file.problem() or "")
+
+
+@pytest.mark.parametrize("header", ["Host", "Origin"])
+@pytest.mark.parametrize("value", ["[", "http://[::1", "null", "http://127.0.0.1.evil.example"])
+def test_a_name_that_cannot_be_read_is_no_name_of_this_server(
+    ana: Any, header: str, value: str
+) -> None:
+    response = ana.client.post("/api/task", headers=ana.headers | {header: value})
+
+    assert response.status_code == (421 if header == "Host" else 403)
+    assert "server" in response.json()["error"]
+
+
+NUMBER = "9" * 4000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 400_000,
+        '{"seq":' * 100_000,
+        f'{{"seq":0,"object":{NUMBER},"kind":"delete","seconds":1}}',
+        f'{{"seq":0,"object":1,"kind":"point","seconds":1,"coords":[1,1],"label":{NUMBER}}}',
+        f'{{"seq":0,"object":1,"kind":"point","seconds":1,"coords":[{NUMBER},1],"label":1}}',
+        f'{{"seq":{NUMBER}9999,"object":1,"kind":"delete","seconds":1}}',
+        '{"seq":0,"object":1,"kind":"undo\\n","seconds":1}',
+        '{"seq":0,"object":1,"kind":"\\ud800","seconds":1}',
+        b"\xff\xfe",
+        b"null",
+    ],
+    ids=range(10),
+)
+def test_a_body_that_is_a_trap_is_refused_in_a_sentence(ana: Any, body: str | bytes) -> None:
+    key = ana.claim()["key"]
+    headers = ana.headers | {"Content-Type": "application/json"}
+
+    response = ana.client.post(f"/api/tasks/{key}/actions", content=body, headers=headers)
+
+    assert 400 <= response.status_code < 500
+    assert 5 < len(response.json()["error"]) < 500
+    assert ana.claim()["seq"] == 0
+
+
+def test_a_form_of_another_site_is_no_request(ana: Any) -> None:
+    key = ana.claim()["key"]
+    body = '{"seq":0,"object":1,"kind":"delete","seconds":1}'
+    headers = ana.headers | {"Content-Type": "text/plain"}
+
+    response = ana.client.post(f"/api/tasks/{key}/actions", content=body, headers=headers)
+
+    assert response.status_code == 422
+
+
+def test_a_model_file_that_is_swapped_changes_nothing_under_a_running_server(
+    tmp_path: Path, sam: Sam
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_model(sam, file, model="tiny", config={"image_size": 64, "dim": 32})
+    loaded = load_sam(file)
+    before = {name: tensor.clone() for name, tensor in loaded.state_dict().items()}
+
+    file.write_bytes(bytes(file.stat().st_size))  # in place, not beside it
+
+    assert all((loaded.state_dict()[name] == tensor).all() for name, tensor in before.items())

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_engine.people.queue import Terms
 from data_engine.people.store import Store
-from data_engine.people.tasks import first_tasks
+from data_engine.people.tasks import NewTask, first_tasks
 from sam_train.data.rle import decode_rle
 
 
@@ -43,6 +44,14 @@ def test_a_clock_that_jumps_takes_nothing_from_somebody_alone(ana: Any, clock: A
     clock.now -= 50_000
 
     ana.do("brush", 5, 5, label=1, radius=2)
+
+
+def test_a_request_that_waited_for_its_turn_takes_no_younger_lease(tmp_path: Path) -> None:
+    store = Store(tmp_path / "people.sqlite")
+    store.add([NewTask("a", "a")])
+    assert store.claim("ana", now=100.0, terms=Terms(lease_s=5.0)) == "a"
+
+    assert store.claim("ben", now=99.9, terms=Terms(lease_s=5.0)) is None
 
 
 def test_after_all_images_there_is_none(ana: Any) -> None:
