@@ -23,6 +23,7 @@ ENTRY_POINTS = {
     "data_engine.serve": "serve",
     "tools.plan": "plan",
     "tools.doctor": "doctor",
+    "tools.simulate_person": "simulate_person",
 }
 NEEDED = {"segment_anything": ["model_type=vit_b"]}  # by a choice, of the command
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}

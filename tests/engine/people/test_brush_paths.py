@@ -1,0 +1,30 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from data_engine.people.actions import Action
+from data_engine.people.brush_paths import brush_paths
+from data_engine.people.strokes import painted
+
+MASKS = arrays(bool, st.tuples(st.just(9), st.just(12)))
+
+
+@given(MASKS, MASKS)
+def test_the_strokes_turn_any_mask_into_any_other(mask: np.ndarray, known: np.ndarray) -> None:
+    paths = [(path, 1) for path in brush_paths(known & ~mask, known)]
+    paths += [(path, 0) for path in brush_paths(mask & ~known, ~known)]
+
+    strokes = [
+        Action(seq, 1, "brush", 1.0, "ana", tuple(path), label, radius=0.5)
+        for seq, (path, label) in enumerate(paths)
+    ]
+
+    assert np.array_equal(painted(mask, strokes), known)
+
+
+def test_a_block_is_one_stroke() -> None:
+    block = np.zeros((9, 12), bool)
+    block[2:7, 3:8] = True
+
+    assert len(brush_paths(block, block)) == 1

@@ -1,0 +1,40 @@
+"""Entry point: a simulated annotator that works on a running annotation server, over HTTP.
+
+python -m tools.simulate_person pool=scenes log=ana.jsonl 'link="http://127.0.0.1:8077/#token=T"'
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sam_train.command_line import hydra_main
+
+TYPES = {"link": str, "log": str, "patience_s": float}  # of keys that are no constructor's argument
+
+
+@hydra_main("simulate-person", config_name="simulate_person")
+def main(cfg: DictConfig) -> None:
+    """Works until no image is left; the masks that came with the pool are what it draws."""
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{key} must be given: add {key}=VALUE")
+
+    # Imported here: a missing value is told before torch is loaded.
+    from data_engine.people.connection import Connection
+    from data_engine.people.work_log import WorkLog, summary
+    from sam_train.config_types import check_types, check_values
+
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(values, TYPES)
+    check_types(values)
+    connection = Connection(cfg.link, patience_s=cfg.patience_s)
+    pool = instantiate(cfg.pool, _convert_="all")
+    log = WorkLog(Path(cfg.log))
+    person = instantiate(cfg.person, connection=connection, known_masks=pool.known_masks, note=log)
+    person.work()
+    print(summary(log.path))
+
+
+if __name__ == "__main__":
+    main()
