@@ -20,7 +20,6 @@ from data_engine.service.patience import Patience
 from data_engine.service.workbench import Rules
 from sam_train.data.records import Sample
 
-
 pytestmark = pytest.mark.slow  # a random model needs many strokes
 
 
