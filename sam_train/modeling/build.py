@@ -1,6 +1,6 @@
 """Builds the models by name; sizes live only here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ VIT_SIZES = {
     "vit_l": (1024, 24, 16, (5, 11, 17, 23)),
     "vit_h": (1280, 32, 16, (7, 15, 23, 31)),
 }
+TINY_CHANNELS = (32, 64, 128, 256)
 # embed_dim, num_heads: efficient_sam/build_efficient_sam.py.
 PLAIN_SIZES = {"efficient_sam_ti": (192, 3), "efficient_sam_s": (384, 6)}
 
@@ -69,16 +70,20 @@ def build_sam_tiny(
     *,
     image_size: int = 256,
     dim: int = 128,
+    channels: Sequence[int] = TINY_CHANNELS,
     drop_path_rate: float = 0.0,
     dropout: float = 0.0,
 ) -> Sam:
-    """Builds the small model that two CPU cores can train. `image_size` is a multiple of 32."""
+    """Builds the small model that two CPU cores can train. `image_size` is a multiple of 32.
+
+    `channels` are those of the encoder's levels of stride 4 to 32.
+    """
     check_image_size(image_size, 32, "the coarsest stride")
     image_encoder = ImageEncoderPyramid(
         image_size,
         "resnet18d",
         out_chans=dim,
-        channels=(32, 64, 128, 256),
+        channels=tuple(channels),
         drop_path_rate=drop_path_rate,
     )
     sam = assemble(
@@ -91,7 +96,9 @@ def build_sam_tiny(
         draws_prompts=True,
     )
     sam.start_from_positions()
-    options = {"image_size": image_size, "dim": dim}
+    options: dict[str, Any] = {"image_size": image_size, "dim": dim}
+    if tuple(channels) != TINY_CHANNELS:
+        options["channels"] = list(channels)
     return ready(sam, checkpoint, recipe=("tiny", options))
 
 

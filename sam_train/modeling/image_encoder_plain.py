@@ -51,14 +51,21 @@ class ImageEncoderPlain(nn.Module):
         self.neck = sam_neck(embed_dim, out_chans)
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
-        x = self.patch_embed["proj"](x)
-        size = x.shape[-2:]
-        table = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (TABLE_SIDE, TABLE_SIDE))
-        x = x + F.interpolate(table, size, mode="bicubic", align_corners=False)
-        x = x.flatten(2).transpose(1, 2)  # (B, hw, C)
+        size = (x.shape[-2] // PATCH, x.shape[-1] // PATCH)
+        tokens = self.embed_patches(x) + self.positions(size)
         for block in self.blocks:
-            x = block(x)
-        return self.neck(x.transpose(1, 2).unflatten(2, size))
+            tokens = block(tokens)
+        return self.neck(tokens.transpose(1, 2).unflatten(2, size))
+
+    def embed_patches(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B hw C"]:
+        """A token for each patch, row by row, that does not know yet where it is."""
+        return self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
+
+    def positions(self, size: tuple[int, int]) -> Float[Tensor, "1 hw C"]:
+        """The position table on a grid of (h, w) patches."""
+        table = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (TABLE_SIDE, TABLE_SIDE))
+        table = F.interpolate(table, size, mode="bicubic", align_corners=False)
+        return table.flatten(2).transpose(1, 2)
 
     @property
     def num_layers(self) -> int:

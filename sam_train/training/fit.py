@@ -15,9 +15,9 @@ from sam_train.modeling.sam import Sam
 from sam_train.training.adaptation import Adaptation
 from sam_train.training.safety.checkpoints import Checkpoints, newest_checkpoint
 from sam_train.training.safety.failures import check_launch, one_sentence_of_ranks
-from sam_train.training.sam_module import SamModule
 from sam_train.training.scale.acceleration import Acceleration
 from sam_train.training.scale.sharding import whole_model
+from sam_train.training.step import StepModule
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Fit:
     retrained at `continued_lr_scale` times the learning rate. A callback that is None is left out.
     """
 
-    module: Callable[[Sam], SamModule]
+    module: Callable[[Sam], StepModule]
     data: Callable[..., LightningDataModule]
     trainer: Callable[..., Trainer]
     callbacks: Mapping[str, Callback | None]
@@ -100,7 +100,7 @@ class Fit:
     def _run(
         self,
         trainer: Trainer,
-        module: SamModule,
+        module: StepModule,
         data: LightningDataModule,
         checkpoint: Path | None,
     ) -> None:

@@ -10,8 +10,6 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from sam_train.modeling.sam import Sam
-
 ENCODER = "image_encoder."
 
 
@@ -79,16 +77,16 @@ class Optimization:
                 f"fit.adaptation.frozen=[image_encoder] holds the encoder fixed"
             )
 
-    def build(self, sam: Sam) -> Optimizer:
+    def build(self, model: nn.Module) -> Optimizer:
         """The optimiser of a model's groups by learning rate and weight decay.
 
         Layer-wise decay: layer i of n of the image encoder learns at lr * layer_decay^(n + 1 - i)
         (ViTDet, whose schedule SAM takes over). Biases and norms have no weight decay (SAM 2).
         """
         groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = defaultdict(list)
-        for name, parameter in sam.named_parameters():
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                scale = self.layer_decay ** _layers_above(sam, name)
+                scale = self.layer_decay ** _layers_above(model, name)
                 if name.startswith(ENCODER):
                     scale *= self.encoder_lr_scale
                 # Sharded parameters are not updated in one call with whole ones.
@@ -117,11 +115,11 @@ class Optimization:
         return self.lr * factor
 
 
-def _layers_above(sam: Sam, name: str) -> int:
+def _layers_above(model: nn.Module, name: str) -> int:
     """How many layers of the image encoder lie above a parameter; 0 outside the encoder."""
     if not name.startswith(ENCODER):
         return 0
-    encoder = sam.image_encoder
+    encoder = model.image_encoder
     return encoder.num_layers + 1 - encoder.layer_of(name.removeprefix(ENCODER))
 
 

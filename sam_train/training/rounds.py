@@ -16,7 +16,7 @@ from sam_train.training.losses import MaskLoss
 from sam_train.training.scale.ranks import sum_over_ranks
 
 ObjectLosses = dict[str, Float[Tensor, " N"]]
-LOSSES, MEASURES = ("loss", "focal", "dice", "iou"), ("iou_at", "iou_error_at", "empty_at")
+MEASURES = ("iou_at", "iou_error_at", "empty_at")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def mask_sizes(batch: Batch, image_size: int) -> Int[Tensor, "N 2"]:
 def mean_over_ranks(rounds: list[ObjectLosses], device: torch.device) -> dict[str, float]:
     """Means over all objects of all ranks: losses over the rounds, measures round by round."""
     sums = {"objects": torch.tensor(float(len(rounds[0]["loss"])))}
-    for name in LOSSES:
+    for name in (name for name in rounds[0] if name not in MEASURES):
         sums[name] = torch.stack([losses[name].sum() for losses in rounds]).mean()
     for number, losses in enumerate(rounds, start=1):
         sums |= {f"{name}_{number}": losses[name].sum() for name in MEASURES}

@@ -1,27 +1,21 @@
 """What one training step of SAM is: one image encoding, then rounds of prompts and corrections."""
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from lightning import LightningModule
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.annotator import TrainingAnnotator
 from sam_train.interaction.draws import mix_seeds
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import first_difference
 from sam_train.training.affinity import affinity_losses
 from sam_train.training.losses import MaskLoss
-from sam_train.training.optim import Optimization, Progress
+from sam_train.training.optim import Optimization
 from sam_train.training.rounds import (
     ObjectLosses,
     RoundRules,
@@ -30,26 +24,20 @@ from sam_train.training.rounds import (
     play_round,
 )
 from sam_train.training.scale.passes import Passes, saved_bytes, take_objects
-from sam_train.training.scale.ranks import (
-    average_gradients,
-    gradient_norm,
-    scale_gradients,
-    sum_over_ranks,
-)
-from sam_train.training.scale.sharding import shard_encoder
+from sam_train.training.scale.ranks import sum_over_ranks
+from sam_train.training.step import StepModule
 
 
-class SamModule(LightningModule):
+class SamModule(StepModule):
     """SAM with its interactive training step (SAM, App. A).
 
     Each round of a few objects is differentiated as soon as it is done; the gradients on the
     image embedding are added up and go through the image encoder once. So memory grows neither
     with the rounds nor with the masks (`passes`). Losses are divided by the number of objects
-    of all ranks, so it does not matter on which rank an image falls. A step whose loss or
-    gradient is not finite changes nothing, on any rank.
+    of all ranks, so it does not matter on which rank an image falls.
 
     `affinity_weight` is that of `affinity_loss` beside the mask losses, for encoders that give
-    affinity features. Dropout and drop path draw from `seed`, the step and the rank alone.
+    affinity features.
     """
 
     def __init__(
@@ -64,66 +52,20 @@ class SamModule(LightningModule):
         affinity_weight: float = 0.3,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.sam = sam
+        super().__init__(sam, optimization=optimization, seed=seed)
         self.annotator = annotator
         self.loss = loss
-        self.optimization = optimization
         self.rules = rules or RoundRules()
         self.passes = passes or Passes()
         self.affinity_weight = affinity_weight
-        self.seed = seed
         self._per_call = self.passes.objects_per_call
-        self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
 
-    def configure_model(self) -> None:
-        """Shards the encoder where the strategy is FSDP2."""
-        if isinstance(self.trainer.strategy, ModelParallelStrategy):
-            shard_encoder(self.sam, self.trainer.strategy.device_mesh)
-
-    def configure_optimizers(self) -> Optimizer:
-        return self.optimization.build(self.sam)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses the checkpoint of another model before anything of it is loaded."""
-        weights = checkpoint.get("state_dict")
-        difference = weights and first_difference(self.state_dict(), weights)
-        if difference:
-            raise ValueError(
-                f"the checkpoint in this run's folder is of another model ({difference}): give "
-                f"the model that the run began with, or another output_dir"
-            )
-
-    def on_train_start(self) -> None:
-        """Switches off DDP's own averaging, which expects one backward per step."""
-        model = self.trainer.strategy.model
-        if isinstance(model, DistributedDataParallel):
-            model.require_backward_grad_sync = False
-
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """One optimiser step; the masks of the last round go to the callbacks."""
-        step = self.global_step
-        torch.manual_seed(step_seed(self.seed, step, self.global_rank))
-        optimizer = cast(Optimizer, self.optimizers())
-        progress = Progress(step, int(self.images_seen), self.trainer.max_steps)
-        self.log("train/lr", self.optimization.set_lr(optimizer, progress))
-        optimizer.zero_grad()
-        statistics = [buffer.clone() for buffer in self.sam.buffers()]
-
+    def learn(self, batch: Batch, step: int) -> tuple[dict[str, float], dict[str, Any]]:
+        """Plays the rounds; the masks of the last one go to the callbacks."""
         rounds, pred_masks = self.interact(batch, step)
         means = mean_over_ranks(rounds, self.device)
-        is_finite = self._prepare_gradients() and math.isfinite(means["train/loss"])
-        if is_finite:
-            self._log(means)
-        else:
-            optimizer.zero_grad()
-            for buffer, before in zip(self.sam.buffers(), statistics, strict=True):
-                buffer.copy_(before)
-        optimizer.step()  # without gradients it only counts the step
-        self.images_seen += len(batch["images"]) * self.trainer.world_size
         empty_share = means[f"train/empty_at_{len(rounds)}"]
-        return {"pred_masks": pred_masks, "empty_share": empty_share, "is_finite": is_finite}
+        return means, {"pred_masks": pred_masks, "empty_share": empty_share}
 
     def interact(
         self, batch: Batch, step: int = 0
@@ -154,11 +96,12 @@ class SamModule(LightningModule):
         self, shared: Tensor, batch: Batch, step: int, *, mean_objects: float
     ) -> tuple[list[ObjectLosses], Bool[Tensor, "N h w"]]:
         """All rounds of some objects; each is differentiated as soon as it is done."""
-        annotate = self._annotator_of(batch, step)
         plan = self.annotator.plan(step)
         prompts, low_res_logits, rounds, kept = None, None, [], []
         for new_point, weight in zip(plan, self.rules.weights(len(plan)), strict=True):
+            annotate = self._annotator_of(batch, step)
             prompts = annotate(prompts, low_res_logits, new_point=new_point)
+            batch = self.judged(batch, prompts)
             with torch.set_grad_enabled(weight > 0):
                 low_res_logits, losses = self.play_round(shared, prompts, batch)
             if weight > 0:
@@ -173,6 +116,10 @@ class SamModule(LightningModule):
         if kept:
             torch.stack(kept).sum().backward()
         return rounds, low_res_logits > 0
+
+    def judged(self, batch: Batch, prompts: Prompts) -> Batch:
+        """The batch with the masks that a round is judged by: its own."""
+        return batch
 
     def _annotator_of(self, batch: Batch, step: int = 0) -> Callable[..., Prompts]:
         """The annotator with the objects of a batch before it."""
@@ -225,24 +172,3 @@ class SamModule(LightningModule):
         if self._trainer is not None:
             self.log("train/affinity", loss.detach(), reduce_fx="sum")
         (self.affinity_weight * loss).backward()
-
-    def _prepare_gradients(self) -> bool:
-        """Averages gradients over the ranks and clips them; whether they are finite."""
-        parameters = [p for p in self.sam.parameters() if p.requires_grad]
-        average_gradients(parameters)
-        norm = gradient_norm(parameters).item()
-        clip = self.optimization.gradient_clip
-        if clip and norm > clip:
-            scale_gradients(parameters, clip / norm)
-        self.log("train/gradient_norm", norm)
-        return math.isfinite(norm)
-
-    def _log(self, means: dict[str, float]) -> None:
-        shown = ("train/loss", "train/iou_at_1", "train/iou_at_3")
-        for name, mean in means.items():
-            self.log(name, mean, prog_bar=name in shown)
-
-
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seeds dropout and drop path: an interrupted run draws what it would have drawn."""
-    return int(mix_seeds(mix_seeds(torch.tensor([seed]), step), rank))

@@ -12,7 +12,8 @@ from lightning.fabric.utilities import move_data_to_device
 from sam_train.data.stream.collate import Batch
 from sam_train.data.stream.datamodule import SamDataModule
 from sam_train.training.rounds import ObjectLosses
-from sam_train.training.sam_module import SamModule, step_seed
+from sam_train.training.sam_module import SamModule
+from sam_train.training.step import step_seed
 
 
 @dataclass(frozen=True)

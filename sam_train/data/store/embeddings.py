@@ -1,0 +1,104 @@
+"""Image embeddings of a teacher on disk, so that it looks at every image only once."""
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float16
+from torch import Tensor
+
+from sam_train.data.store.durable import durable_file
+
+# (key, embedding) of each image that can be used.
+Embedded = Iterable[tuple[str, Float16[np.ndarray, "C h w"]]]
+
+
+class EmbeddingCache:
+    """The embeddings of the images of a dataset, in half precision, a file for each shard.
+
+    `embeddings.json` says whose they are. SHARD.f16 holds the bare rows and comes last, after
+    SHARD.keys.json with the images of its rows; so a shard that has it is finished.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Opens a cache; its rows are mapped into memory, not read. ValueError if none is there."""
+        self.folder = Path(folder)
+        card = self.folder / "embeddings.json"
+        if not card.is_file():
+            raise ValueError(
+                f"{folder} holds no embeddings of a teacher: make them with "
+                f"python -m tools.embed DATASET --teacher MODEL --out {folder}"
+            )
+        self.card: dict[str, Any] = json.loads(card.read_text())
+        self.shape: tuple[int, int, int] = tuple(self.card["shape"])
+        self._rows: dict[str, tuple[np.memmap, int]] = {}
+        for file in sorted(self.folder.glob("*.f16")):
+            keys = json.loads(keys_path(file).read_text())
+            if keys:
+                rows = np.memmap(file, np.float16, "r", shape=(len(keys), *self.shape))
+                self._rows |= {key: (rows, number) for number, key in enumerate(keys)}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def of(self, keys: Sequence[str]) -> Float16[Tensor, "B C h w"]:
+        """The embeddings of images; ValueError names one that is not there."""
+        for key in keys:
+            if key not in self._rows:
+                raise ValueError(
+                    f"{self.folder} holds no embedding of the image {key}: run tools.embed again "
+                    "for the version that is trained on"
+                )
+        rows = (self._rows[key] for key in keys)
+        return torch.from_numpy(np.stack([array[number] for array, number in rows]))
+
+
+def open_cache(folder: Path, card: dict[str, Any]) -> None:
+    """Begins a cache, or goes on with one of the same teacher; another raises ValueError."""
+    path = folder / "embeddings.json"
+    if path.is_file():
+        before = json.loads(path.read_text())
+        if before != card:
+            raise ValueError(
+                f"{folder} holds embeddings of {before['teacher_sha256'][:12]} at "
+                f"{before['image_size']} pixels, not of {card['teacher_sha256'][:12]} at "
+                f"{card['image_size']}: choose another folder"
+            )
+        return
+    with durable_file(path) as file:
+        file.write(json.dumps(card, indent=1).encode())
+
+
+def is_cached(folder: Path, shard: str) -> bool:
+    return (folder / f"{shard}.f16").is_file()
+
+
+def write_rows(folder: Path, shard: str, embedded: Embedded) -> int:
+    """Writes the embeddings of one shard, as they come, and returns how many there are."""
+    keys: list[str] = []
+    path = folder / f"{shard}.f16"
+    with durable_file(path) as file:
+        for key, embedding in embedded:
+            file.write(embedding.tobytes())
+            keys.append(key)
+        with durable_file(keys_path(path)) as names:
+            names.write(json.dumps(keys).encode())
+    return len(keys)
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Raises OSError where the disk has not the room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            f"the embeddings take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f}: choose "
+            "a folder on a larger disk, or fewer images"
+        )
+
+
+def keys_path(file: Path) -> Path:
+    return file.with_name(f"{file.stem}.keys.json")

@@ -1,0 +1,165 @@
+"""Masked-image pre-training that tells a teacher's features: SAMI (EfficientSAM, section 3)."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sam_train.data.store.embeddings import EmbeddingCache
+from sam_train.data.stream.collate import Batch
+from sam_train.interaction.masks import inside_image
+from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
+from sam_train.modeling.sam import Sam
+from sam_train.training.distillation.encoder import check_views, embedding_losses
+from sam_train.training.optim import Optimization
+from sam_train.training.scale.ranks import sum_over_ranks
+from sam_train.training.step import StepModule
+
+
+class SamiPretraining(StepModule):
+    """Pre-trains a plain ViT: from a quarter of an image it tells what the teacher sees everywhere.
+
+    Only the encoder's patches, positions and blocks learn; its neck and SAM's decoder learn after
+    it, in a training with `fit=pretrained`. Sizes of `decoder_*` and `mask_ratio` are the
+    paper's (section 4.1).
+    """
+
+    def __init__(
+        self,
+        sam: Sam,
+        *,
+        embeddings: EmbeddingCache,
+        optimization: Optimization,
+        decoder_dim: int = 512,
+        decoder_depth: int = 8,
+        decoder_heads: int = 16,
+        mask_ratio: float = 0.75,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(sam, optimization=optimization, seed=seed)
+        encoder = sam.image_encoder
+        if not isinstance(encoder, ImageEncoderPlain):
+            raise ValueError(
+                f"SAMI pre-trains a plain ViT, not a {type(encoder).__name__}: choose "
+                "model=efficient_sam_ti or efficient_sam_s"
+            )
+        grid = (encoder.embedding_size, encoder.embedding_size)
+        if embeddings.shape[1:] != grid:
+            raise ValueError(
+                f"the teacher's embeddings in {embeddings.folder} are on a grid of "
+                f"{embeddings.shape[1:]}, the student's are on {grid}: give both one image_size"
+            )
+        if not 0 < mask_ratio < 1:
+            raise ValueError(f"mask_ratio is {mask_ratio}; it must be above 0 and below 1")
+        self.embeddings = embeddings
+        self.autoencoder = MaskedAutoencoder(
+            encoder,
+            feature_dim=embeddings.shape[0],
+            dim=decoder_dim,
+            depth=decoder_depth,
+            heads=decoder_heads,
+            mask_ratio=mask_ratio,
+        )
+
+    @property
+    def learner(self) -> nn.Module:
+        return self.autoencoder
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        check_views(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def learn(self, batch: Batch, step: int) -> tuple[dict[str, float], dict[str, Any]]:
+        images = (batch["images"] - self.sam.pixel_mean) / self.sam.pixel_std
+        images = images * inside_image(batch["input_sizes"], images.shape[-2:])[:, None]
+        features = self.autoencoder(images)
+        target = self.embeddings.of(batch["keys"]).to(self.device)
+        losses = embedding_losses(features, target, batch, image_size=self.sam.image_size)
+        total, count, ranks = sum_over_ranks(
+            [losses.sum().item(), float(len(losses)), 1.0], self.device
+        )
+        (losses.sum() * ranks / count).backward()
+        return {"train/loss": total / count}, {}
+
+
+class MaskedAutoencoder(nn.Module):
+    """An encoder of the visible patches and a cross-attention decoder of the hidden ones.
+
+    Queries are the hidden tokens alone; keys and values are all tokens. What the encoder makes
+    of the visible ones is not decoded, it stands as it is (EfficientSAM, section 3.2).
+    """
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoderPlain,
+        *,
+        feature_dim: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        mask_ratio: float,
+    ) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.mask_ratio = mask_ratio
+        width = image_encoder.pos_embed.shape[-1]
+        self.hidden_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.to_decoder = nn.Linear(width, dim)
+        self.position_to_decoder = nn.Linear(width, dim)
+        self.blocks = nn.ModuleList(CrossAttentionBlock(dim, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, feature_dim)
+        nn.init.normal_(self.hidden_token, std=0.02)
+
+    def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B F h w"]:
+        """What the teacher would give; another quarter of the patches is seen in each call."""
+        encoder = self.image_encoder
+        size = (encoder.embedding_size, encoder.embedding_size)
+        positions = encoder.positions(size)
+        visible, hidden = self._split(len(images), positions.shape[1], images.device)
+        tokens = take(encoder.embed_patches(images) + positions, visible)
+        for block in encoder.blocks:
+            tokens = block(tokens)
+
+        places = self.position_to_decoder(positions).expand(len(images), -1, -1)
+        anchors = self.to_decoder(tokens) + take(places, visible)
+        decoded = self.hidden_token + take(places, hidden)
+        for block in self.blocks:
+            decoded = block(decoded, anchors)
+        order = torch.cat([visible, hidden], 1).argsort(1)
+        features = self.head(self.norm(take(torch.cat([anchors, decoded], 1), order)))
+        return features.transpose(1, 2).unflatten(2, size)
+
+    def _split(
+        self, batch: int, patches: int, device: torch.device
+    ) -> tuple[Int[Tensor, "B v"], Int[Tensor, "B u"]]:
+        """Which patches of each image are seen, and which are not; both at random."""
+        order = torch.rand(batch, patches, device=device).argsort(1)
+        seen = max(round(patches * (1 - self.mask_ratio)), 1)
+        return order[:, :seen], order[:, seen:]
+
+
+class CrossAttentionBlock(nn.Module):
+    """Hidden tokens look at all tokens, then each at itself; norms come first."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm_query, self.norm_context = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim)
+        )
+
+    def forward(
+        self, hidden: Float[Tensor, "B u D"], anchors: Float[Tensor, "B v D"]
+    ) -> Float[Tensor, "B u D"]:
+        query = self.norm_query(hidden)
+        context = torch.cat([self.norm_context(anchors), query], 1)
+        hidden = hidden + self.attention(query, context, context, need_weights=False)[0]
+        return hidden + self.mlp(hidden)
+
+
+def take(tokens: Float[Tensor, "B n D"], places: Int[Tensor, "B m"]) -> Float[Tensor, "B m D"]:
+    """The tokens at some places of each image."""
+    return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))

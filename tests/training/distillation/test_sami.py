@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from sam_train.data.store.embeddings import EmbeddingCache
+from sam_train.data.stream.collate import Batch
+from sam_train.modeling.build import assemble_efficient
+from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
+from sam_train.modeling.sam import Sam
+from sam_train.training.distillation.sami import MaskedAutoencoder, SamiPretraining
+from sam_train.training.optim import Optimization
+from sam_train.training.pretrained_start import PretrainedStart
+
+
+@pytest.fixture
+def plain() -> Sam:
+    torch.manual_seed(0)
+    encoder = ImageEncoderPlain(64, 32, depth=2, num_heads=2, out_chans=16)
+    return assemble_efficient(encoder, dim=16, depth=1, num_heads=2, mlp_dim=32, dropout=0.0)
+
+
+@pytest.fixture
+def module(plain: Sam, embeddings: EmbeddingCache, optimization: Optimization) -> SamiPretraining:
+    return SamiPretraining(
+        plain,
+        embeddings=embeddings,
+        optimization=optimization,
+        decoder_dim=32,
+        decoder_depth=1,
+        decoder_heads=2,
+    )
+
+
+def test_pre_training_tells_more_and_more_of_what_the_teacher_sees(
+    module: SamiPretraining, batch: Batch
+) -> None:
+    optimizer, losses = module.configure_optimizers(), []
+    for step in range(60):
+        optimizer.zero_grad()
+        losses.append(module.learn(batch, step)[0]["train/loss"])
+        optimizer.step()
+
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_only_a_quarter_of_the_patches_is_looked_at(module: SamiPretraining) -> None:
+    images = torch.randn(1, 3, 64, 64, requires_grad=True)
+
+    module.autoencoder(images).square().sum().backward()
+
+    assert images.grad is not None
+    patches = images.grad.abs().amax(1).unfold(1, 16, 16).unfold(2, 16, 16).amax((-2, -1))
+    assert (patches > 0).sum() == 4  # of 16
+
+
+def test_a_visible_patch_is_told_at_its_own_place(plain: Sam) -> None:
+    """Without blocks nothing is exchanged: a patch changes the features of its place alone."""
+    encoder = plain.image_encoder
+    encoder.blocks = torch.nn.ModuleList()
+    autoencoder = MaskedAutoencoder(
+        encoder, feature_dim=4, dim=32, depth=0, heads=2, mask_ratio=0.01
+    )
+    images = torch.randn(1, 3, 64, 64)
+    other = images.clone()
+    other[:, :, 16:32, 32:48] += 1  # row 1, column 2
+
+    changed = (autoencoder(images) - autoencoder(other)).abs().amax(1)[0] > 1e-6
+
+    assert changed.nonzero().tolist() == [[1, 2]]
+
+
+def test_another_encoder_than_a_plain_vit_is_refused(
+    student: Sam, embeddings: EmbeddingCache, optimization: Optimization
+) -> None:
+    with pytest.raises(ValueError, match="pre-trains a plain ViT, not a ImageEncoderPyramid"):
+        SamiPretraining(student, embeddings=embeddings, optimization=optimization)
+
+
+def test_a_training_starts_from_the_encoder_of_another_run(tmp_path: Path) -> None:
+    from sam_train.modeling.build import build_sam_tiny
+    from sam_train.modeling.checkpoint import save_model
+
+    before, after = (build_sam_tiny(image_size=64, dim=32) for _ in range(2))
+    file = tmp_path / "model.safetensors"
+    save_model(before, file, model=before.recipe[0], config=before.recipe[1])
+    started: list[Sam] = []
+
+    PretrainedStart(str(file), started.append)(after)
+
+    torch.testing.assert_close(after.image_encoder.state_dict(), before.image_encoder.state_dict())
+    assert started == [after]
+    with pytest.raises(ValueError, match="another image encoder"):
+        PretrainedStart(str(file))(build_sam_tiny(image_size=64, dim=64))

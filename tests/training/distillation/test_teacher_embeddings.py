@@ -1,0 +1,58 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sam_train.data.store.embeddings import EmbeddingCache, check_room
+from sam_train.data.stream.collate import Batch
+from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.sam import Sam
+
+
+def test_what_is_kept_is_what_the_teacher_sees_in_half_precision(
+    embeddings: EmbeddingCache, teacher: Sam, batch: Batch
+) -> None:
+    with torch.no_grad():
+        seen = teacher.encode(batch["images"], batch["input_sizes"])
+
+    assert len(embeddings) == 4
+    torch.testing.assert_close(embeddings.of(batch["keys"]).float(), seen, rtol=2e-3, atol=2e-3)
+
+
+def test_an_interrupted_teacher_goes_on_with_the_shards_that_are_missing(
+    embed: Callable[..., int], tmp_path: Path
+) -> None:
+    assert embed() == 4
+    first, second = sorted((tmp_path / "embeddings").glob("*.f16"))
+    before, written = second.read_bytes(), first.stat().st_mtime_ns
+    second.rename(second.with_suffix(".f16.partial"))  # as a process leaves it that is killed
+
+    assert embed() == 2
+    assert second.read_bytes() == before
+    assert first.stat().st_mtime_ns == written
+    assert embed() == 0
+
+
+def test_embeddings_of_another_teacher_are_not_mixed_in(embed: Callable[..., int]) -> None:
+    embed()
+
+    with pytest.raises(ValueError, match="holds embeddings of teacher at 64 pixels, not of other"):
+        embed(sha256="other")
+    with pytest.raises(ValueError, match="not of teacher at 96: choose another folder"):
+        embed(build_sam_tiny(image_size=96, dim=32))
+
+
+def test_an_image_without_an_embedding_is_named(embeddings: EmbeddingCache) -> None:
+    with pytest.raises(ValueError, match="holds no embedding of the image gone: run tools.embed"):
+        embeddings.of(["gone"])
+
+
+def test_a_folder_without_embeddings_says_how_to_make_them(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"python -m tools\.embed DATASET"):
+        EmbeddingCache(tmp_path)
+
+
+def test_a_disk_that_is_too_small_is_told_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"take 1000000000\.0 GB .* larger disk"):
+        check_room(tmp_path, 10**18)

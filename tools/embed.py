@@ -1,0 +1,59 @@
+"""A teacher's image embeddings of a dataset, kept on disk for distillation.
+
+    python -m tools.embed DATASET --teacher MODEL --out EMBEDDINGS
+    python -m sam_train.train fit=distill_encoder model=tiny_light data=shards dataset=DATASET \\
+        fit.module.teacher.checkpoint=MODEL fit.module.embeddings.folder=EMBEDDINGS \\
+        callbacks=distillation
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+from sam_train.command_line import one_sentence_errors
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Fills the cache; what is there is kept."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", help="folder or URL of a dataset")
+    parser.add_argument("--version", default="latest", help="number or tag (latest)")
+    parser.add_argument("--teacher", required=True, help=".safetensors, or an official .pth")
+    parser.add_argument("--model-type", help="name in sam_model_registry, for a .pth: vit_h")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the embeddings")
+    parser.add_argument("--batch-size", type=int, default=4, help="images encoded at once (4)")
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_sentence_errors("embed"):
+        if parsed.batch_size < 1:
+            raise ValueError(f"--batch-size is {parsed.batch_size}; it must be at least 1")
+        count = embed(parsed)
+        print(f"{count} embeddings were added to {parsed.out}")
+
+
+def embed(parsed: argparse.Namespace) -> int:
+    """Loads the teacher and looks at every image of the version."""
+    from sam_train.data.store.bad_samples import BadSampleLog
+    from sam_train.data.store.durable import file_sha256
+    from sam_train.data.store.locations import location
+    from sam_train.data.store.manifest import Dataset
+    from sam_train.evaluation.models.sam import known_checkpoint, load_sam
+    from sam_train.training.distillation.teacher_embeddings import embed_version
+
+    checkpoint = known_checkpoint(parsed.teacher, parsed.model_type)
+    dataset = Dataset(location(parsed.dataset))
+    return embed_version(
+        load_sam(checkpoint, parsed.model_type).eval(),
+        dataset,
+        dataset.read(parsed.version),
+        parsed.out,
+        teacher_sha256=file_sha256(checkpoint),
+        batch_size=parsed.batch_size,
+        on_bad=BadSampleLog(parsed.out / "bad_samples.jsonl"),
+    )
+
+
+if __name__ == "__main__":
+    main()
