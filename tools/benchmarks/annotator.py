@@ -2,7 +2,7 @@
 
 Server and browser share the machine, as on a laptop. The page measures: a click from the pointer's
 event until the frame with its mask is painted, an image from the key that saves the one before. A
-frame is the interval between two of the browser while 1,000 masks are dragged or zoomed. Images
+frame is the interval between two of the browser while many masks are dragged or zoomed. Images
 are drawn, embeddings cached, the weights random. Nothing of a peer is run beside it.
 """
 
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,54 +28,66 @@ from sam_train.data.scenes import draw_scene
 from sam_train.modeling.build import sam_model_registry
 from sam_train.modeling.checkpoint import save_model
 
+SMALL = (768, 1024)
 SCREEN = {"width": 1280, "height": 720}
-SIZES = ((768, 1024), (3000, 4500))  # (H, W) of the images
-CLICKS, IMAGES, MASKS, FRAMES = 60, 5, 1000, 90
+MASKS = {SMALL: 1000, (3000, 4500): 100}  # on an image of (H, W)
+CLICKS, IMAGES, FRAMES = 60, 5, 90
+ENCODED_MS = {"tiny": 2000}  # after so long the next image is prepared
 TARGETS_MS = {"click": (100, 200), "next image": (300, None), "pan": (34, 50), "zoom": (34, 50)}
 
 
 def main(model: str = "tiny") -> None:
-    """Prints for each measurement the median and the 95th percentile beside the targets."""
+    """Prints for each measurement the median and the 95th percentile beside the targets.
+
+    Targets are for `tiny`. Of larger models only clicks and the next image are measured: the rest
+    is the browser's alone.
+    """
     print(f"{model}, a screen of {SCREEN['width']} x {SCREEN['height']}")
     print(f"{'':36} {'n':>4} {'median':>8} {'p95':>8} ms  targets")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = random_weights(model, Path(folder))
-        for height, width in SIZES:
-            root = Path(folder) / str(width)
-            draw_photos(root / "photos", (height, width))
+        for size, masks in list(MASKS.items())[: None if model == "tiny" else 1]:
+            root = Path(folder) / str(size[1])
+            draw_photos(root / "photos", size)
             with served(checkpoint, root) as link, opened(link) as page:
-                for name, times_ms in measured(page, link, (height, width)):
-                    rows.append(row(f"{name}, {width} x {height}", times_ms))
+                works = clicks_and_images(page, model)
+                if model == "tiny":
+                    works = chain(works, many_masks(page, link, size, masks))
+                for name, times_ms in works:
+                    rows.append(row(f"{name}, {size[1]} x {size[0]}", times_ms, model == "tiny"))
     print(json.dumps(rows))
 
 
-def measured(page: Any, link: str, size: tuple[int, int]) -> Iterator[tuple[str, Sequence[float]]]:
-    """The measurements on images of one size, the masks on the last of them."""
-    page.wait_for_timeout(2000)  # the server encodes ahead
+def clicks_and_images(page: Any, model: str) -> Iterator[tuple[str, Sequence[float]]]:
+    """The measurements of the model's answers."""
+    ahead_ms = ENCODED_MS.get(model, 20_000)
+    page.wait_for_timeout(ahead_ms)
     yield "click to mask", click(page, CLICKS)
-    yield "next image", [next_image(page) for _ in range(IMAGES - 1)]
-    draw_masks(link, size)
+    yield "next image", [next_image(page, ahead_ms) for _ in range(IMAGES - 1)]
+
+
+def many_masks(
+    page: Any, link: str, size: tuple[int, int], masks: int
+) -> Iterator[tuple[str, Sequence[float]]]:
+    """The measurements over many masks, on the image that is open."""
+    draw_masks(link, size, masks)
     page.reload()
     ready(page)
-    yield f"pan, {MASKS} masks", frames(page, pan)
-    yield f"zoom, {MASKS} masks", frames(page, zoom)
-    yield f"click to mask, {MASKS} masks", click(page, CLICKS // 3)
+    yield f"pan, {masks} masks", frames(page, pan)
+    yield f"zoom, {masks} masks", frames(page, zoom)
+    yield f"click to mask, {masks} masks", click(page, CLICKS // 3)
 
 
-def row(name: str, times_ms: Sequence[float]) -> dict[str, Any]:
+def row(name: str, times_ms: Sequence[float], has_targets: bool) -> dict[str, Any]:
     """Prints a line of the table and returns what it says."""
     median, p95 = (float(np.percentile(times_ms, q)) for q in (50, 95))
     limits = next(limits for start, limits in TARGETS_MS.items() if name.startswith(start))
     pairs = [(value, limit) for value, limit in zip((median, p95), limits, strict=True) if limit]
-    met = all(value < limit for value, limit in pairs)
-    targets = " and ".join(f"< {limit}" for _, limit in pairs)
-    print(
-        f"{name:36} {len(times_ms):4} {median:8.1f} {p95:8.1f}     {targets} "
-        f"{'met' if met else 'not met'}",
-        flush=True,
-    )
-    return {"name": name, "n": len(times_ms), "median_ms": median, "p95_ms": p95, "met": met}
+    verdict = "met" if all(value < limit for value, limit in pairs) else "not met"
+    targets = f"{' and '.join(f'< {limit}' for _, limit in pairs)} {verdict}" if has_targets else ""
+    print(f"{name:36} {len(times_ms):4} {median:8.1f} {p95:8.1f}     {targets}", flush=True)
+    return {"name": name, "n": len(times_ms), "median_ms": median, "p95_ms": p95}
 
 
 def random_weights(model: str, folder: Path) -> Path:
@@ -88,7 +101,7 @@ def draw_photos(folder: Path, size: tuple[int, int]) -> None:
     """Scenes as JPEGs; large ones are enlarged."""
     folder.mkdir(parents=True)
     for seed in range(IMAGES):
-        image = cv2.resize(draw_scene(seed, SIZES[0]).image, size[::-1])
+        image = cv2.resize(draw_scene(seed, SMALL).image, size[::-1])
         (folder / f"photo{seed}.jpg").write_bytes(encode_jpeg(image, quality=90))
 
 
@@ -161,19 +174,19 @@ def click(page: Any, count: int) -> list[float]:
     return times_ms
 
 
-def next_image(page: Any) -> float:
-    """Saves the image and waits for the next, which is prepared meanwhile."""
-    page.wait_for_timeout(2000)
+def next_image(page: Any, ahead_ms: float) -> float:
+    """Saves the image and waits for the next, which was prepared meanwhile."""
+    page.wait_for_timeout(ahead_ms)
     return next_measure(page, "image shown", lambda: page.keyboard.press("s"))
 
 
-def draw_masks(link: str, size: tuple[int, int]) -> None:
+def draw_masks(link: str, size: tuple[int, int], masks: int) -> None:
     """Brushes the objects that are missing, as another tab would; one in twenty is large."""
     address, token = link.split("/#token=")
     rng = np.random.default_rng(0)
     with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}) as client:
         task = client.post("/api/task", json={}).json()
-        for id in range(1, MASKS + 1):
+        for id in range(1, masks + 1):
             x, y = rng.uniform(0, 1, 2) * size[::-1]
             radius = size[1] / (12 if id % 20 == 0 else 90)
             message = {
