@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from hydra.core.override_parser.types import Override
@@ -31,7 +31,7 @@ class Goal:
     """What is searched for: the best last value of a measure, in so many trials."""
 
     measure: str
-    direction: str
+    direction: Literal["minimize", "maximize"]
     trials: int
 
 
@@ -190,7 +190,7 @@ def claim_study(
     study: optuna.Study, folder: Path, space: Mapping[str, BaseDistribution], shared: Sequence[str]
 ) -> None:
     """Raises a ValueError where the folder holds finished trials of another search."""
-    now = {"searched": {key: str(each) for key, each in space.items()}}
+    now: dict[str, Any] = {"searched": {key: str(each) for key, each in space.items()}}
     now |= dict(each.split("=", 1) for each in shared)
     before = study.user_attrs.get("search")
     if before is not None and study.get_trials(states=ENDED):
