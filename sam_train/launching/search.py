@@ -11,6 +11,9 @@ from hydra.core.override_parser.types import Override
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
@@ -53,7 +56,8 @@ def search(
             "slurm/sweep.sbatch, as an array to have several workers"
         )
     folder = Path(config.hydra.sweep.dir)
-    study = open_study(folder, goal, **{name: instantiate(part) for name, part in parts.items()})
+    sampler, pruner = (instantiate(parts[name]) for name in ("sampler", "pruner"))
+    study = open_study(folder, goal, sampler=sampler, pruner=pruner)
     claim_study(study, folder, space, shared)
 
     def make_job(params: Mapping[str, Any], job_folder: Path) -> Job:
@@ -68,17 +72,19 @@ def search(
         print(f"best: {goal.measure} {best.value:.3f} in trial {best.number} with {best.params}")
 
 
-def open_study(folder: Path, goal: Goal, **parts: Any) -> optuna.Study:
-    """The study in a folder; a new one where there is none. `parts` are sampler and pruner."""
+def open_study(
+    folder: Path, goal: Goal, *, sampler: BaseSampler | None, pruner: BasePruner | None
+) -> optuna.Study:
+    """The study in a folder; a new one where there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / STUDY)))
     return optuna.create_study(
-        storage=storage,
+        storage=JournalStorage(JournalFileBackend(str(folder / STUDY))),
         study_name="study",
         direction=goal.direction,
         load_if_exists=True,
-        **parts,
+        sampler=sampler,
+        pruner=pruner or NopPruner(),  # Optuna's own default prunes
     )
 
 

@@ -78,7 +78,7 @@ def test_the_trials_of_a_killed_worker_are_gone_on_with(tmp_path: Path) -> None:
         assert killed.poll() is None
         time.sleep(0.1)
         if (tmp_path / "study.journal").exists():
-            study = open_study(tmp_path, Goal(MEASURE, "maximize", 4))
+            study = open_study(tmp_path, Goal(MEASURE, "maximize", 4), sampler=None, pruner=None)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     trials = work(tmp_path, trials=4, seconds=0)
@@ -108,7 +108,7 @@ def test_a_search_whose_trials_all_fail_ends_with_what_they_said(tmp_path: Path)
 
 def test_a_folder_belongs_to_one_search(tmp_path: Path) -> None:
     work(tmp_path, trials=1, seconds=0)
-    study = open_study(tmp_path, Goal(MEASURE, "maximize", 1))
+    study = open_study(tmp_path, Goal(MEASURE, "maximize", 1), sampler=None, pruner=None)
     claim_study(study, tmp_path, SPACE, ["max_steps=5"])
     with pytest.raises(ValueError, match="holds a run with max_steps=5, this one has max_steps=9"):
         claim_study(study, tmp_path, SPACE, ["max_steps=9"])
