@@ -34,8 +34,11 @@ class SlurmJob:
         self._process = JobProcess(job, environment, records=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: self._process.forward(signal.SIGTERM))
         self._process.ended()
-        if self._process.wait().state != "finished":
-            raise SystemExit(1)  # a preempted one is queued again by Slurm
+        state = self._process.wait().state
+        if state == "interrupted" and rank == 0:
+            queue_again(os.environ["SLURM_JOB_ID"])
+        if state != "finished":
+            raise SystemExit(1)
 
     def checkpoint(self, job: Job) -> Any:
         """What submitit queues again before the time limit, once the job has saved."""
@@ -46,6 +49,16 @@ class SlurmJob:
         record = JobRecord(job.command, "waiting", "it met its time limit", attempts_of(job))
         write_record(job.folder, record)
         return submitit.helpers.DelayedSubmission(SlurmJob(), job)
+
+
+def queue_again(job: str) -> None:
+    """For a job that ended in the time of grace before a preemption, which Slurm takes for its end.
+
+    One that was cancelled is not running any more for Slurm, and stays so.
+    """
+    asked = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
+    if subprocess.run(asked, capture_output=True, text=True).stdout.strip() == "RUNNING":
+        subprocess.run(["scontrol", "requeue", job], check=True)
 
 
 def launch_on_slurm(jobs: Sequence[Job], *, folder: Path, parameters: dict[str, Any]) -> None:

@@ -87,30 +87,42 @@ def test_a_training_of_two_tasks_is_preempted_and_ends_with_the_same_weights(
     assert all(bool((weights[name] == expected[name]).all()) for name in expected)
 
 
-SAVES_AT_ITS_LIMIT = """
+SAVES = """
 import pathlib, signal, sys, time
 saved = pathlib.Path(sys.argv[1])
-def save(*_):
+def save(number, _):
     saved.touch()
-    sys.exit(138)
+    sys.exit(128 + number)
 signal.signal(signal.SIGUSR1, save)
+signal.signal(signal.SIGTERM, save)
 print("again" if saved.exists() else "started", flush=True)
 saved.exists() or time.sleep(900)
 """
 
 
-def test_a_job_that_meets_its_time_limit_saves_and_is_queued_again(tmp_path: Path) -> None:
-    command = (sys.executable, "-c", SAVES_AT_ITS_LIMIT, str(tmp_path / "saved"))
+def meet_time_limit() -> None:
+    (task,) = {task for task in running_tasks() if task.endswith("_0")}
+    subprocess.run(["scancel", "--signal=USR1", task], check=True)
+
+
+def be_preempted() -> None:
+    sbatch("--partition=urgent", "--ntasks=2", "--wrap=sleep 1")
+
+
+@pytest.mark.parametrize("stop", [meet_time_limit, be_preempted])
+def test_a_job_that_has_to_stop_saves_and_is_queued_again(
+    stop: Callable[[], None], tmp_path: Path
+) -> None:
+    command = (sys.executable, "-c", SAVES, str(tmp_path / "saved"))
     long = Job("long", tmp_path / "long", command)
     short = Job("short", tmp_path / "short", (sys.executable, "-c", "print('done')"))
     log = long.folder / "output.log"
 
-    def meet_limit() -> None:
+    def schedule() -> None:
         wait_for(lambda: log.exists() and "started" in log.read_text(), log)
-        (task,) = {line for line in running_tasks() if line.endswith("_0")}
-        subprocess.run(["scancel", "--signal=USR1", task], check=True)
+        stop()
 
-    scheduler = threading.Thread(target=meet_limit)
+    scheduler = threading.Thread(target=schedule)
     scheduler.start()
     parameters = {"timeout_min": 60, "additional_parameters": {"requeue": True}}
     launch_on_slurm([long, short], folder=tmp_path, parameters=parameters)
