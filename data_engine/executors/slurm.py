@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from data_engine.executors.failures import FINAL, Failures, WorkerKilled
 from data_engine.executors.worker_process import one_thread
 from sam_train.data.store.durable import durable_file
-from sam_train.launching.slurm import queued_jobs, refusals, require_slurm
+from sam_train.launching.slurm import queued_jobs, refusals, require_partition, require_slurm
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,6 +88,7 @@ class SlurmExecutor:
                 "executor=local"
             ) from error
         require_slurm("executor=slurm", "executor=local")
+        require_partition(self._parameters.get("partition"))
         executor = submitit.SlurmExecutor(self.folder, max_num_timeout=MAX_ARRAY)
         executor.update_parameters(job_name="data-engine", **self._parameters)
         return executor

@@ -104,6 +104,7 @@ def still_queued(folder: Path) -> dict[str, str]:
 
 def executor_of(folder: Path, parameters: dict[str, Any]) -> Any:
     require_slurm("launcher=slurm", "launcher=local")
+    require_partition(parameters.get("partition"))
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = STOP_SIGNAL  # read when submitit is imported
     import submitit
 
@@ -133,27 +134,27 @@ def require_slurm(choice: str, other: str) -> None:
         )
 
 
+def require_partition(name: str | None) -> None:
+    """Raises a ValueError with the partitions that there are, if the named one is not among them."""
+    listed = subprocess.run(["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True)
+    known = listed.stdout.split()
+    for part in name.split(",") if name and known else []:
+        if part not in known:
+            raise ValueError(f"Slurm has no partition {part}: choose one of {', '.join(known)}")
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns sbatch's refusal of a job into one sentence, with the partitions that there are."""
+    """Turns sbatch's refusal of a job into one sentence, after sbatch's own."""
     import submitit
 
     try:
         yield
     except submitit.core.utils.FailedJobError as error:
-        said = re.findall(r"error: (.*)", f"{error}\n{error.__cause__ or ''}")
-        sentence = said[-1] if said else (str(error).strip().splitlines() or ["no reason"])[-1]
-        remedy = "change the resources that are asked for"
-        if "partition" in sentence:
-            remedy = f"choose one of {', '.join(partitions())}"
-        raise ValueError(f"Slurm refused the job ({sentence}): {remedy}") from error
-
-
-def partitions() -> list[str]:
-    listed = subprocess.run(
-        ["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True, check=False
-    )
-    return listed.stdout.split() or ["those that sinfo names"]
+        said = re.findall(r"error: (.*)", f"{error}\n{error.__cause__ or ''}") or ["no reason"]
+        raise ValueError(
+            f"Slurm refused the job ({said[-1]}): change the resources that are asked for"
+        ) from error
 
 
 def queued_jobs() -> set[str]:

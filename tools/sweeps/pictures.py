@@ -31,7 +31,8 @@ def curves(groups: Sequence[Group], measures: Sequence[str]) -> str:
         panel.set(title=measure.removeprefix("val/"), xlabel="step")
         panel.grid(alpha=0.3)
     if len(groups) <= MAX_NAMED:
-        panels[0].legend(fontsize="small")
+        lines, names = panels[0].get_legend_handles_labels()
+        figure.legend(lines, names, fontsize="small", loc="outside lower center", ncols=4)
     return as_svg(figure)
 
 
@@ -70,7 +71,7 @@ def parallel(groups: Sequence[Group], measure: str) -> str | None:
         axes.plot(range(len(line)), line, color=colormaps["viridis"](colour.norm(value)), lw=1.6)
     axes.set_xlim(-0.2, len(columns) - 0.6)
     axes.axis("off")
-    figure.colorbar(colour, ax=axes, label=measure.removeprefix("val/"))
+    figure.colorbar(colour, ax=axes, label=measure.removeprefix("val/"), fraction=0.04)
     return as_svg(figure)
 
 
