@@ -135,7 +135,7 @@ def require_slurm(choice: str, other: str) -> None:
 
 
 def require_partition(name: str | None) -> None:
-    """Raises a ValueError with the partitions that there are, if the named one is not among them."""
+    """Raises a ValueError with the partitions that there are where the named one is not."""
     listed = subprocess.run(["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True)
     known = listed.stdout.split()
     for part in name.split(",") if name and known else []:
