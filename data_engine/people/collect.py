@@ -1,6 +1,6 @@
 """Saved drawings become a dataset version, through the same phase as everybody's masks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from data_engine.rounds import Images
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.records import Sample
 from sam_train.data.store.bad_samples import OnBad
-from sam_train.data.store.manifest import Dataset, Manifest
+from sam_train.data.store.manifest import Dataset, Manifest, ShardEntry
 from sam_train.data.store.shard_index import ensure_index
 from sam_train.modeling.sam import Sam
 
@@ -65,9 +65,15 @@ def collect(
         on_bad=on_bad,
     )
     entries = phase_run.run(sam, images.shards([len(keys)], turn=0), no_samples)
-    before = parent.shards if parent else ()
+    return commit_after(dataset, parent, entries, stamp)
+
+
+def commit_after(
+    dataset: Dataset, parent: Manifest | None, entries: Sequence[ShardEntry], stamp: Stamp
+) -> Manifest:
+    """Commits shards beside those of the version before, if there is one."""
     return dataset.commit(
-        [*before, *entries],
+        [*(parent.shards if parent else ()), *entries],
         parent=parent.version if parent else None,
         phase=stamp.phase,
         round=stamp.round,

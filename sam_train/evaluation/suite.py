@@ -67,9 +67,7 @@ def evaluate_tasks(
     listed in bad_samples.jsonl.
     """
     start = time.monotonic()
-    image_sets = {task.image_set.name: task.image_set for task in tasks}
-    if any(image_sets[task.image_set.name] is not task.image_set for task in tasks):
-        raise ValueError("two sets of the suite have the same name; give each its own `name`")
+    image_sets = sets_by_name(tasks)
     model = {name: origin.get(name) for name in ("checkpoint_sha256", "segmenter")}
     units = plan(tasks, output_dir, model=model)
     done_before = sum(unit.path.exists() for unit in units)
@@ -85,24 +83,32 @@ def evaluate_tasks(
     protocols = {task.protocol.name: task.protocol for task in tasks}
     for name, found in rows.items():
         write_rows(output_dir / f"{name}.parquet", found)
+    tables = {name: table(protocols[name], found) for name, found in rows.items() if found}
+    masks = sum(found["mean"]["masks"] for found in tables.values())
     report = {
         **origin,
-        "protocols": {name: table(protocols[name], rows[name]) for name in rows if rows[name]},
+        "protocols": tables,
         "seconds": seconds,
-        "masks_per_second": None,
+        # Unknown where some of the time was spent before.
+        "masks_per_second": None if done_before else masks / seconds,
         "left_out": bad_log(output_dir).counts(),
+        "other_counts": [
+            f"{name}/{sentence}"
+            for name, found in tables.items()
+            for sentence in other_counts(list(image_sets.values()), found["sets"])
+        ],
     }
-    if not done_before:  # else some of the time was spent before
-        masks = sum(found["mean"]["masks"] for found in report["protocols"].values())
-        report["masks_per_second"] = masks / seconds
-    report["other_counts"] = [
-        f"{name}/{sentence}"
-        for name, found in report["protocols"].items()
-        for sentence in other_counts(list(image_sets.values()), found["sets"])
-    ]
     return write_report(
         output_dir, report, rows, image_sets, protocols, examples=examples, against=against
     )
+
+
+def sets_by_name(tasks: Sequence[Task]) -> dict[str, ImageSet]:
+    """The image sets of the tasks; ValueError where two have one name."""
+    image_sets = {task.image_set.name: task.image_set for task in tasks}
+    if any(image_sets[task.image_set.name] is not task.image_set for task in tasks):
+        raise ValueError("two sets of the suite have the same name; give each its own `name`")
+    return image_sets
 
 
 def table(protocol: EvaluationProtocol, rows: Sequence[Row]) -> dict[str, Any]:

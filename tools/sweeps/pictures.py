@@ -27,7 +27,7 @@ def curves(groups: Sequence[Group], measures: Sequence[str]) -> str:
     for panel, measure in zip(panels, measures, strict=True):
         for group in groups:
             steps, values = mean_curve(group.runs, measure)
-            panel.plot(steps, values, label=group.label, marker="." if len(steps) < 3 else "")
+            panel.plot(steps, values, label=group.label, marker=".")
         panel.set(title=measure.removeprefix("val/"), xlabel="step")
         panel.grid(alpha=0.3)
     if len(groups) <= MAX_NAMED:
@@ -37,10 +37,17 @@ def curves(groups: Sequence[Group], measures: Sequence[str]) -> str:
 
 
 def mean_curve(runs: Sequence[Run], measure: str) -> tuple[list[int], list[float]]:
+    """The mean of the seeds at each step at which one was measured.
+
+    A value is logged again and again until the next is measured; only its first place counts.
+    """
     values = defaultdict(list)
     for run in runs:
+        before = None
         for step, value in run.logged.get(measure, ()):
-            values[step].append(value)
+            if value != before:
+                values[step].append(value)
+            before = value
     steps = sorted(values)
     return steps, [mean(values[step]) for step in steps]
 

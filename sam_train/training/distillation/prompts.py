@@ -1,6 +1,6 @@
 """Student and teacher answer the same prompts; clicks fall where they differ (EdgeSAM)."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -80,7 +80,8 @@ class PromptDistillation(SamModule):
         self, image_embeddings: Tensor, prompts: Prompts, batch: Batch
     ) -> tuple[Float[Tensor, "N h w"], ObjectLosses]:
         """The student's logits of the preferred candidate, its losses and measures."""
-        taught: TaughtBatch = batch if "taught_masks" in batch else self.judged(batch, prompts)
+        is_taught = "taught_masks" in batch  # not where only memory is measured
+        taught = cast(TaughtBatch, batch) if is_taught else self.judged(batch, prompts)
         logits, iou_pred = self.sam.decode(image_embeddings, prompts, taught["image_index"])
         logits, iou_pred = logits.float(), iou_pred.float()
         sizes = sizes_on_grid(
