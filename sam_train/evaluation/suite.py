@@ -74,11 +74,7 @@ def evaluate_tasks(
     run_units(build_segmenter, tasks, units, output_dir, workers=workers)
     seconds = time.monotonic() - start
     rows = merge(tasks, units)
-    if not any(rows.values()):
-        said = left_out(bad_log(output_dir).counts()) or "nothing"
-        raise ValueError(
-            f"no set of the suite holds a mask (left out: {said}); choose sets with known masks"
-        )
+    require_masks(rows, output_dir)
 
     protocols = {task.protocol.name: task.protocol for task in tasks}
     for name, found in rows.items():
@@ -109,6 +105,15 @@ def sets_by_name(tasks: Sequence[Task]) -> dict[str, ImageSet]:
     if any(image_sets[task.image_set.name] is not task.image_set for task in tasks):
         raise ValueError("two sets of the suite have the same name; give each its own `name`")
     return image_sets
+
+
+def require_masks(rows: Mapping[str, Sequence[Row]], output_dir: Path) -> None:
+    """Raises ValueError where nothing could be evaluated."""
+    if not any(rows.values()):
+        said = left_out(bad_log(output_dir).counts()) or "nothing"
+        raise ValueError(
+            f"no set of the suite holds a mask (left out: {said}); choose sets with known masks"
+        )
 
 
 def table(protocol: EvaluationProtocol, rows: Sequence[Row]) -> dict[str, Any]:
