@@ -10,7 +10,7 @@ from sam_train.launching.job import JobRecord, write_record
 from tools.sweep_table import write_table
 from tools.sweeps.groups import group_runs, half_width
 from tools.sweeps.pictures import scaled
-from tools.sweeps.runs import MEASURES, SPEED, read_runs
+from tools.sweeps.runs import MEASURES, SPEED, as_value, read_runs
 
 HEADER = ",".join(["step", SPEED, *MEASURES])
 FIRST = MEASURES[0]
@@ -101,6 +101,21 @@ def test_values_over_decades_are_drawn_on_a_logarithmic_axis() -> None:
     assert heights.tolist() == pytest.approx([0, 0.5, 1])
     assert marks["0.001"] == pytest.approx(0.5)
     assert scaled([True, False])[0].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("False", False),
+        ("null", None),
+        ("1e-4", 1e-4),
+        ("8", 8),
+        ("[1,2]", [1, 2]),
+        ("tiny", "tiny"),
+    ],
+)
+def test_a_value_is_read_as_hydra_reads_it(text: str, value: object) -> None:
+    assert as_value(text) == value
 
 
 def test_what_is_no_sweep_is_told(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def parallel(groups: Sequence[Group], measure: str) -> str | None:
         return None
     columns = {key: [group.values[key] for group in shown] for key in keys}
     columns[measure] = [group.mean(measure) for group in shown]
-    figure = Figure(figsize=(2.4 * len(columns), 4.5), layout="constrained")
+    figure = Figure(figsize=(max(10, 2.4 * len(columns)), 4.5), layout="constrained")
     axes = figure.subplots()
     heights = np.stack(
         [draw_axis(axes, number, key, each) for number, (key, each) in enumerate(columns.items())]

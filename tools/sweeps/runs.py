@@ -1,12 +1,12 @@
 """The runs of a sweep as they lie on disk: what each was asked for, logged, and how it ended."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from sam_train.launching.job import read_record
@@ -112,10 +112,9 @@ def differing(runs: Sequence[Run]) -> list[str]:
 
 
 def as_value(text: str | None) -> Any:
-    """An argument's value: a number where it is one."""
-    if text is None:
-        return None
+    """An argument's value as Hydra reads it: numbers, true and False, null, lists, words."""
+    value = None if text is None else yaml.safe_load(text)
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        return float(value) if isinstance(value, str) else value  # 1e-4 is a word to YAML
+    except ValueError:
+        return value
