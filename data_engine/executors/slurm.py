@@ -44,7 +44,7 @@ class SlurmExecutor:
             raise ValueError(f"executor.workers is {workers}: at least one is needed")
         self.workers = workers
         self.folder = Path(folder).absolute()
-        self._parameters = {
+        self._parameters: dict[str, Any] = {
             "time": minutes,
             "cpus_per_task": cpus_per_worker,
             "array_parallelism": workers,
