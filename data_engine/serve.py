@@ -64,7 +64,8 @@ def run(cfg: DictConfig) -> None:
     from sam_train.run_folder import locked
     from sam_train.threads import set_threads
 
-    check_shares(OmegaConf.to_container(cfg, resolve=True))
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_shares(values)
     set_threads(cfg.threads)
     phase_of(cfg)
     checkpoint = known_checkpoint(cfg.checkpoint, cfg.model_type)
@@ -169,8 +170,9 @@ def run_server(
         for annotator in cfg.annotators:
             link = f"http://{name}:{port}/#token={tokens.token_of(annotator)}"
             print(f"{annotator}: {link}", flush=True)
-        limits = {"limit_concurrency": 200, "http": Patience, "log_level": "warning"}
-        config = uvicorn.Config(app, access_log=False, **limits)
+        config = uvicorn.Config(
+            app, http=Patience, limit_concurrency=200, access_log=False, log_level="warning"
+        )
         uvicorn.Server(config).run(sockets=[sock])
 
 

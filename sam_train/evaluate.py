@@ -202,7 +202,7 @@ def log_to_wandb(report: dict[str, Any], output_dir: Path, project: str) -> None
     arguments = wandb_arguments(output_dir)
     with wandb.init(project=project, dir=output_dir, job_type="evaluate", **arguments) as run:
         run.log({f"{protocol}/{name}/{key}": value for protocol, name, key, value in rows})
-        columns = ["protocol", "set", "measure", "value"]
+        columns: list[str | int] = ["protocol", "set", "measure", "value"]
         run.log({"tables": wandb.Table(columns=columns, data=rows[:LOGGED_ROWS])})
         run.log({"examples": [wandb.Image(str(path)) for path in pictures]})
 

@@ -74,8 +74,8 @@ def who(begun: Mapping[str, Any]) -> dict[str, Any]:
 
 def ending(error: BaseException) -> dict[str, Any]:
     """How an attempt ended: `stopped` by a signal or by hand, or `failed`, and with which words."""
-    code = error.code if isinstance(error, SystemExit) else None
-    if isinstance(error, KeyboardInterrupt) or (isinstance(code, int) and code >= 128):
+    code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
+    if isinstance(error, KeyboardInterrupt) or code >= 128:
         number = f"signal {code - 128}" if code else "the keyboard"
         return {"ended": time.time(), "how": "stopped", "error": f"stopped by {number}"}
     if isinstance(error, TOLD):

@@ -108,7 +108,7 @@ def measure(model: str, device: str, threads: int, image_size: int | None) -> Co
     sam = sam_model_registry[model](**options).requires_grad_(False).to(device)
     side = sam.image_size
     image = torch.randn(1, 3, side, side, device=device)
-    prompts = point_prompts(torch.tensor([[side / 2, side / 2]]), torch.tensor([1])).to(device)
+    prompts = point_prompts(torch.tensor([[side / 2, side / 2]]), torch.tensor([1])).to(sam.device)
     index = torch.zeros(1, dtype=torch.int64, device=device)
 
     with torch.no_grad():

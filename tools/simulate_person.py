@@ -4,30 +4,22 @@ python -m tools.simulate_person pool=scenes log=ana.jsonl 'link="http://127.0.0.
 """
 
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sam_train.command_line import hydra_main
 
 TYPES = {"link": str, "log": str, "patience_s": float}  # of keys that are no constructor's argument
 
 
-@hydra_main("simulate-person", config_name="simulate_person")
+@hydra_main("simulate-person", config_name="simulate_person", types=TYPES, lowest={})
 def main(cfg: DictConfig) -> None:
     """Works until no image is left; the masks that came with the pool are what it draws."""
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ValueError(f"{key} must be given: add {key}=VALUE")
-
-    # Imported here: a missing value is told before torch is loaded.
+    # Imported here: what is wrong with the config is told before torch is loaded.
     from data_engine.people.connection import Connection
     from data_engine.people.work_log import WorkLog, summary
-    from sam_train.config_types import check_types, check_values
 
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(values, TYPES)
-    check_types(values)
     connection = Connection(cfg.link, patience_s=cfg.patience_s)
     pool = instantiate(cfg.pool, _convert_="all")
     log = WorkLog(Path(cfg.log))

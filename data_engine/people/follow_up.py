@@ -1,6 +1,6 @@
 """What becomes of an image when a task is saved: a review by somebody else, or more work."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.people.drawing import Drawing
@@ -31,17 +31,18 @@ def follow_up(
     if task.is_gold or not reviewing.wants(task.image):
         return None
     found = outcome(drawing, stamp, reviewer=annotator if task.is_review else None)
-    shared = {
-        "key": task.next_key,
-        "image": task.image,
-        "phase": task.phase,
-        "round": task.round,
-        "place": task.place,
-        "given": found.annotations,
-    }
+    more = NewTask(
+        task.next_key,
+        task.image,
+        phase=task.phase,
+        round=task.round,
+        place=task.place,
+        maker=task.maker,
+        given=found.annotations,
+    )
     if not task.is_review:
-        return NewTask(**shared, kind="review", maker=annotator) if found.annotations else None
+        return replace(more, kind="review", maker=annotator) if found.annotations else None
     verdicts = [item.verdict for item in drawing.objects()]
     if drawing.image_verdict == "reject" or "reject" in verdicts:
-        return NewTask(**shared, maker=task.maker)
+        return more
     return None

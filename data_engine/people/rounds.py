@@ -101,7 +101,7 @@ class People:
         annotator = self(predictor, phase_run.stamp, phase_run.known_masks)
         phase = phase_run.build_phase(predictor, phase_run.stamp, annotator)
         phase.prepare(samples, phase_run.folder)
-        tasks = []
+        tasks: list[NewTask] = []
         for sample in entry_samples(Path(phase_run.dataset.root), entries):
             (task,) = first_tasks(
                 [sample.key], phase=phase_run.stamp.phase, round=phase_run.stamp.round

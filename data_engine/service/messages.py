@@ -52,6 +52,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_engine.annotation.overlap import covered
 from data_engine.people.actions import KINDS, WHOLE_IMAGE, Action, ActionKind, Candidate
+from data_engine.people.crops import Crop
 from data_engine.people.drawing import Drawing, DrawnObject
 from data_engine.service.workbench import Change, OpenTask, Rules
 from sam_train.data.rle import Rle, rle_area
@@ -84,6 +85,10 @@ class ActionMessage(Message):
 
     def action(self, annotator: str) -> Action:
         kind: ActionKind = self.kind  # type: ignore[assignment]  # one of them, by the pattern
+        crop: Crop | None = None
+        if self.crop is not None:
+            x0, y0, x1, y1 = self.crop
+            crop = x0, y0, x1, y1
         return Action(
             seq=self.seq,
             object=self.object,
@@ -93,7 +98,7 @@ class ActionMessage(Message):
             coords=tuple(map(float, self.coords)),
             label=self.label,
             radius=None if self.radius is None else float(self.radius),
-            crop=None if self.crop is None else tuple(self.crop),
+            crop=crop,
         )
 
 

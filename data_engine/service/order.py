@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from data_engine.duplicates import SeenPictures
+from data_engine.duplicates import SeenPictures, fingerprint
 from data_engine.service.embeddings import PreparedImage
 from sam_train.data.images import read_image
 from sam_train.evaluation.models.sam import best_device, known_checkpoint, load_sam
@@ -55,7 +55,7 @@ class Order:
         self, keys: Sequence[str], prepare: Prepare, twins: dict[str, str]
     ) -> Iterable[PreparedImage]:
         """The images that can be read and look like none before; notes the twins of the others."""
-        seen = SeenPictures(near=True)
+        seen = SeenPictures()
         for key in keys:
             try:
                 image = prepare(key)
@@ -64,7 +64,8 @@ class Order:
                 continue
             twin = None
             if self.drop_near_duplicates:
-                twin = seen.twin_or_add(key, read_image(image.jpeg))
+                picture = fingerprint(read_image(image.jpeg), near=True)
+                twin = seen.twin_or_add(key, picture)
             if twin is None:
                 yield image
             else:

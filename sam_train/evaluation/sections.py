@@ -145,8 +145,8 @@ def differing_pictures(
     count = next((n for n in click_counts(second[0]) if f"mask_at_{n}" in first[0]), None)
     if count is None:
         return []
-    columns = {"iou": f"iou_at_{count}", "mask": f"mask_at_{count}"}
-    pictures = differing_masks(pairs, painter, name=name, **columns)
+    iou, mask = f"iou_at_{count}", f"mask_at_{count}"
+    pictures = differing_masks(pairs, painter, name=name, iou=iou, mask=mask)
     for picture in pictures:
         picture["files"] = [picture_uri(painter.folder / file) for file in picture["files"]]
     return pictures

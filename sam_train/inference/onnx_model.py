@@ -140,7 +140,7 @@ def load_onnx(decoder: str | Path, *, threads: int | None = None) -> OnnxSam:
                 f"{', '.join(sorted(found))}, not {', '.join(sorted(names))}; export with "
                 "python -m tools.export, and name its decoder.onnx."
             )
-    return OnnxSam(*sessions, read_description(path.with_name(DESCRIPTION)))
+    return OnnxSam(sessions[0], sessions[1], read_description(path.with_name(DESCRIPTION)))
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What EfficientSAM does otherwise than SAM (Xiong et al. 2023, and its published code)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -129,7 +131,7 @@ def six_points(
 class EfficientBlock(TwoWayAttentionBlock):
     """A block with GELU, in which positions are added to the tokens themselves, and stay."""
 
-    def __init__(self, *args: int, **options: int | float | bool) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.mlp.act = nn.GELU()
 

@@ -18,6 +18,8 @@ class ImageEncoderTinyViT(TinyVit):
     MobileSAM's files hold it.
     """
 
+    head: nn.Linear
+
     def __init__(
         self,
         img_size: int,

@@ -96,7 +96,7 @@ def not_here(group: str, config_name: str) -> str:
 
 def wrong_key(config: DictConfig, override: Override, config_name: str) -> str | None:
     """What is wrong with the key of KEY=VALUE, +KEY=VALUE or ~KEY."""
-    key, known = override.key_or_group, dotted_keys(config)
+    key, known = override.key_or_group, dotted_keys(OmegaConf.to_container(config))
     if key.partition(".")[0] == "hydra" or override.is_force_add():
         return None
     if override.is_add():
@@ -139,19 +139,17 @@ def suggestion(config: DictConfig, key: str, config_name: str) -> str:
         names = [str(each) for each in node if not str(each).startswith("_")]
         if nearest(name, names):
             return did_you_mean(name, names, parent)
-    if near := nearest(key, [*dotted_keys(config), *places(config_name)]):
+    if near := nearest(key, [*dotted_keys(OmegaConf.to_container(config)), *places(config_name)]):
         return f"did you mean {' or '.join(near)}?"
     return "--help lists the choices, --cfg job every key"
 
 
-def dotted_keys(node: DictConfig, prefix: str = "") -> list[str]:
-    """Every key of a config, at any depth; what a key points to is not followed."""
+def dotted_keys(node: Any, prefix: str = "") -> list[str]:
+    """Every key of a plain container, at any depth; what a key points to is not followed."""
     found = []
-    for name in node:
+    for name, value in node.items():
         key = f"{prefix}{name}"
         found += [] if str(name).startswith("_") else [key]
-        if OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name):
-            continue
-        if isinstance(value := node[name], DictConfig):
+        if isinstance(value, dict):
             found += dotted_keys(value, f"{key}.")
     return found

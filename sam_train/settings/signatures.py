@@ -46,7 +46,7 @@ def class_signature(module: str, node: ast.ClassDef) -> Signature | None:
     inherited = None
     for base in node.bases:
         found = find_in(module, base.id) if isinstance(base, ast.Name) else None
-        inherited = inherited or (found and signature(found))
+        inherited = inherited or (signature(found) if found else None)
     if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         return inherited
     fields = {

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from sam_train.modeling.build import sam_model_registry
 from sam_train.modeling.checkpoint import save_model
 
 SMALL = (768, 1024)
-SCREEN = {"width": 1280, "height": 720}
+WIDTH, HEIGHT = 1280, 720  # of the screen
 MASKS = {SMALL: 1000, (3000, 4500): 100}  # on an image of (H, W)
 CLICKS, IMAGES, FRAMES = 60, 5, 90
 ENCODED_MS = {"tiny": 2000}  # after so long the next image is prepared
@@ -42,7 +43,7 @@ def main(model: str = "tiny") -> None:
     Targets are for `tiny`. Of larger models only clicks and the next image are measured: the rest
     is the browser's alone.
     """
-    print(f"{model}, a screen of {SCREEN['width']} x {SCREEN['height']}")
+    print(f"{model}, a screen of {WIDTH} x {HEIGHT}")
     print(f"{'':36} {'n':>4} {'median':>8} {'p95':>8} ms  targets")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -139,7 +140,7 @@ def opened(link: str) -> Iterator[Any]:
         sys.exit("benchmarks: there is no chromium; apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport=SCREEN)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.set_default_timeout(120_000)
         page.goto(link)
         ready(page)
@@ -170,7 +171,7 @@ def click(page: Any, count: int) -> list[float]:
         place = (box["x"] + x * box["width"], box["y"] + y * box["height"])
         page.mouse.move(*place, steps=3)
         page.wait_for_timeout(rng.uniform(50, 500))  # a preview may be on its way
-        times_ms.append(next_measure(page, "point shown", lambda at=place: page.mouse.click(*at)))
+        times_ms.append(next_measure(page, "point shown", partial(page.mouse.click, *place)))
     return times_ms
 
 

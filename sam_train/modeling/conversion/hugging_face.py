@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 from torch import Tensor
@@ -118,7 +119,7 @@ def read_folder(folder: Path) -> Sam:
     return sam
 
 
-def read_config(path: Path) -> tuple[str, dict[str, int]]:
+def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     """The registry name and the options of the model that a config.json describes."""
     if not path.is_file():
         raise FileNotFoundError(
