@@ -133,6 +133,7 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
 
     from data_engine.annotation.provenance import Stamp
     from data_engine.people.rounds import People
+    from data_engine.phase_report import write_phase_report
     from data_engine.phase_run import PhaseRun
     from data_engine.single_phase import annotate_pool, dataset_samples, pool_samples
     from sam_train.data.store.bad_samples import BadSampleLog
@@ -170,6 +171,7 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
     )
     print(", ".join(f"{key} {value:g}" for key, value in summary.items()))
     print(f"masks: version 1 of {output_dir / 'dataset'}")
+    print(f"report: {write_phase_report(output_dir, summary)}")
 
 
 def load(cfg: DictConfig, checkpoint: Path) -> "Sam":
