@@ -23,8 +23,8 @@ def main(cfg: DictConfig) -> None:
     connection = Connection(cfg.link, patience_s=cfg.patience_s)
     pool = instantiate(cfg.pool, _convert_="all")
     log = WorkLog(Path(cfg.log))
-    person = instantiate(cfg.person, connection=connection, known_masks=pool.known_masks, note=log)
-    person.work()
+    build_person = instantiate(cfg.person, _convert_="all")
+    build_person(connection=connection, known_masks=pool.known_masks, note=log).work()
     print(summary(log.path))
 
 
