@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from sam_train.interaction.masks import inside_image
 from sam_train.interaction.prompts import Prompts
-from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import of_prompts
 from sam_train.modeling.prompt_maps import NUM_MAPS, OUTSIDE_BOX
 
@@ -31,7 +30,7 @@ class Sam(nn.Module):
         self,
         image_encoder: nn.Module,
         prompt_encoder: nn.Module,
-        mask_decoder: MaskDecoder,
+        mask_decoder: nn.Module,
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder

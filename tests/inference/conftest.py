@@ -17,6 +17,7 @@ from segment_anything.modeling import (
 from torch import nn
 from torch.nn import functional as F
 
+import sam_train.modeling.sam
 from sam_train.modeling import image_encoder
 from sam_train.modeling.build import assemble
 from sam_train.modeling.weights import official_state_dict
@@ -100,10 +101,10 @@ class BlobDecoder(nn.Module):
 
 
 @pytest.fixture(scope="session")
-def blob_sam(official_sam: Sam) -> Sam:
-    """The official network with a decoder whose masks pass the filters."""
-    blobs = Sam(official_sam.image_encoder, official_sam.prompt_encoder, BlobDecoder())
-    return blobs.eval()
+def blob_sam(official_sam: Sam) -> nn.Module:
+    """Ours of official parts, with a decoder whose masks pass the filters."""
+    encoder, prompts = official_sam.image_encoder, official_sam.prompt_encoder
+    return sam_train.modeling.sam.Sam(encoder, prompts, BlobDecoder()).eval()
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from typing import Any
 
 import segment_anything
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
+from sam_train.modeling.sam import Sam
 from tools.benchmarks.comparison import Comparison
 from tools.benchmarks.drawn_answers import IMAGE_SIDE, DrawnAnswers, HeardPrompts
 from tools.benchmarks.drawn_photo import draw_photo
@@ -33,10 +33,11 @@ def compare() -> list[Comparison]:
     """Against segment-anything on the same answers."""
     image, masks = draw_photo(MASKS)
     prompts = HeardPrompts()
-    sam = Sam(NoEncoder(), prompts, DrawnAnswers(masks, prompts)).eval()
+    parts: Any = (NoEncoder(), prompts, DrawnAnswers(masks, prompts))
     settings: dict[str, Any] = {"points_per_side": 16, "output_mode": "coco_rle"}
-    ours = SamAutomaticMaskGenerator(sam, **settings)
-    official = segment_anything.SamAutomaticMaskGenerator(sam, **settings)
+    ours = SamAutomaticMaskGenerator(Sam(*parts).eval(), **settings)
+    peer = segment_anything.modeling.Sam(*parts).eval()
+    official = segment_anything.SamAutomaticMaskGenerator(peer, **settings)
 
     def of_ours() -> list[dict]:
         return ours.generate(image)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import segment_anything
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from sam_train import SamAutomaticMaskGenerator
+from sam_train.modeling.sam import Sam
 
 SIDE, LOW_RES = 128, 32
 EVERYTHING = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
@@ -113,10 +113,11 @@ CASES: list[tuple[Callable[[Tensor, Tensor], Tensor], tuple[int, int], dict[str,
 def test_masks_equal_the_official_ones(
     shapes: Callable[[Tensor, Tensor], Tensor], size: tuple[int, int], settings: dict[str, Any]
 ) -> None:
-    sam = Sam(NoEncoder(), Clicks(), Answers(shapes)).eval()
+    parts: Any = (NoEncoder(), Clicks(), Answers(shapes))
+    sam, peer = Sam(*parts).eval(), segment_anything.modeling.Sam(*parts).eval()
     image = np.zeros((*size, 3), np.uint8)
     settings = {"points_per_side": 6, "output_mode": "uncompressed_rle"} | settings
     ours = SamAutomaticMaskGenerator(sam, **settings).generate(image)
-    official = segment_anything.SamAutomaticMaskGenerator(sam, **settings).generate(image)
+    official = segment_anything.SamAutomaticMaskGenerator(peer, **settings).generate(image)
     assert ours or shapes is everywhere
     np.testing.assert_equal(ours, official)

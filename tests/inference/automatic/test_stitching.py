@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from segment_anything.modeling import Sam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train import SamAutomaticMaskGenerator
 from sam_train.inference.point_grid import tile_boxes
 from sam_train.inference.tiled_mask_generator import TiledMaskGenerator
+from sam_train.modeling.sam import Sam
 
 SIDE = 128
 SIZE = (200, 460)
