@@ -16,11 +16,11 @@ HINTS = {
     TRAIN + "lr=1e-3": "there is no lr: did you mean optim.lr?",
     TRAIN + "data.batchsize=4": "did you mean data.batch_size?",
     TRAIN + "modell=tiny": "there is no modell: did you mean model?",
-    TRAIN + "pool=folder": "train takes no pool=, engine and serve do",
+    TRAIN + "pool=folder": "train takes no pool=, engine, serve and simulate_person do",
     "data_engine.serve pool=folder prot=80": "did you mean port?",
     # A choice that there is not.
     TRAIN + "model=vitb": "there is no model=vitb: did you mean vit_b?",
-    TRAIN + "model=3": "there is no model=3: there are tiny, vit_b, vit_h, vit_l",
+    TRAIN + "model=3": "there is no model=3: there are efficient_sam_s, ",
     "data_engine.run executor=slrum": "there is no executor=slrum: did you mean slurm?",
     # A + too much, or too few.
     TRAIN + "+model=tiny": "model has a choice already: leave out the +, model=tiny",

@@ -38,7 +38,12 @@ def test_a_signature_read_from_the_source_is_that_of_the_imported_target(target:
     assert read.hints.keys() == named
     assert read.takes_any == any(p.kind is p.VAR_KEYWORD for p in parameters)
     is_class = inspect.isclass(imported)
-    hints = get_type_hints(inspect.getattr_static(imported, "__init__") if is_class else imported)
+    function = inspect.getattr_static(imported, "__init__") if is_class else imported
+    try:
+        hints = get_type_hints(function)
+    except NameError:  # of Optuna's, whose types are imported for type checkers alone
+        assert target.startswith("optuna.")
+        return
     for name in named & hints.keys():
         for value in VALUES:  # what is refused from the source is refused by the type itself
             assert fits(value, read.hints[name]) or not fits(value, hints[name])

@@ -90,7 +90,8 @@ def not_here(group: str, config_name: str) -> str:
     if inner := [place for place in known if place.partition("@")[0] == group]:
         return f"{group} alone is no choice here: did you mean {' or '.join(inner)}?"
     others = [name for name in commands() if group in places(name)]
-    takers = f"{' and '.join(others)} {'do' if len(others) > 1 else 'does'}"
+    named = " and ".join(filter(None, [", ".join(others[:-1]), *others[-1:]]))
+    takers = f"{named} {'do' if len(others) > 1 else 'does'}"
     return f"{config_name} takes no {group}=, {takers if others else 'no command does'}"
 
 

@@ -38,11 +38,11 @@ def missing_sentence(key: str) -> str:
 
 
 def example_of(key: str) -> str | None:
-    """The value that a command in a heading gives to a key."""
-    for path in likely_files(key):
-        if found := re.search(rf"(?<![\w.]){re.escape(key)}=(\S+)", heading(path)):
-            return found[1].strip("'\"")
-    return None
+    """The value that a command in a heading gives to a key; a real one before a PLACEHOLDER."""
+    pattern = re.compile(rf"(?<![\w.]){re.escape(key)}=(\S+)")
+    found = (pattern.search(heading(path)) for path in likely_files(key))
+    values = [match[1].strip("'\"") for match in found if match]
+    return next((value for value in values if not value.isupper()), next(iter(values), None))
 
 
 def comment_on(key: str) -> str | None:

@@ -69,14 +69,18 @@ def module_file(module: str) -> Path | None:
         spec = importlib.util.find_spec(root)
     except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    if spec is None:
         return None
-    origin = Path(spec.origin)
     if not parts:
-        return origin
-    place = origin.parent.joinpath(*parts)
-    candidates = (place / "__init__.py", place.with_suffix(".py"))
-    return next((path for path in candidates if path.is_file()), None)
+        origin = Path(spec.origin) if spec.origin else None
+        return origin if origin and origin.suffix == ".py" else None
+    # Several folders where the package is a namespace, such as hydra_plugins.
+    for folder in spec.submodule_search_locations or ():
+        place = Path(folder).joinpath(*parts)
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                return path
+    return None
 
 
 def absolute(module: str, path: Path, statement: ast.ImportFrom) -> str:

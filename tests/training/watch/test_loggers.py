@@ -49,9 +49,9 @@ def test_a_server_that_falls_silent_is_not_waited_for(
     monkeypatch.setenv("WANDB_MODE", "online")  # as if it had answered a moment ago
     monkeypatch.setattr(wandb_run, "INIT_S", 1.0)
     monkeypatch.setattr(wandb_run, "FINISH_S", 1.0)
+    monkeypatch.setenv("WANDB_RUN_GROUP", "sweep")  # as a launcher does
     folder = tmp_path / "sweep" / "seed=0"
     folder.mkdir(parents=True)
-    (folder / "job.json").touch()
     run = wandb_logger(save_dir=folder, project="p", name="n").experiment
     run.log({"loss": 1.0})
     name, group = run.id, run.group
