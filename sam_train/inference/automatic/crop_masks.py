@@ -14,6 +14,9 @@ from sam_train.inference.automatic.enlarging import Axis, enlarged_axis
 from sam_train.inference.automatic.outline_tiles import Levels, TiledMasks, tiled_masks
 from sam_train.inference.mask_filters import touches_crop_edge
 
+# What crop_candidates counts, in its order.
+FILTERS = ("decoded", "confident", "stable", "not_whole_image", "not_cut")
+
 
 @dataclass(frozen=True)
 class MaskThresholds:

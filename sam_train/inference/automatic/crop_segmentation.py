@@ -11,7 +11,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sam_train.inference.automatic.candidates import Box, Candidate, after_box_nms
-from sam_train.inference.automatic.crop_masks import Answers, Crop, MaskThresholds, crop_candidates
+from sam_train.inference.automatic.crop_masks import (
+    FILTERS,
+    Answers,
+    Crop,
+    MaskThresholds,
+    crop_candidates,
+)
 from sam_train.inference.predictor import SamPredictor
 
 
@@ -84,7 +90,7 @@ def _segment_crop(
     crop: Crop,
     settings: CropSettings,
 ) -> tuple[list[Candidate], Counter[str]]:
-    counts: Counter[str] = Counter()
+    counts = Counter(dict.fromkeys(FILTERS, 0))  # in order, also where nothing came so far
     frame = predictor.model.image_encoder.img_size
     candidates: list[Candidate] = []
     for start in range(0, len(points), settings.points_per_batch):

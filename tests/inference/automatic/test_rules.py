@@ -93,6 +93,8 @@ def test_counts_fall_from_stage_to_stage(blob_sam: nn.Module, photo: np.ndarray)
     values = [masks.counts[stage] for stage in stages]
     assert values == sorted(values, reverse=True)
     assert values[0] == 3 * (36 + 4 * 36) and values[-1] == len(masks.candidates) == 5
+    nothing = SamAutomaticMaskGenerator(blob_sam, **SETTINGS, pred_iou_thresh=2.0)
+    assert list(nothing.segment([photo])[0].counts) == stages
 
 
 def test_the_label_map_shows_parts_on_their_wholes(blob_sam: nn.Module, photo: np.ndarray) -> None:
