@@ -24,7 +24,7 @@ quickstart: setup
 	@$(BIN)/python -m data_engine.run experiment=quickstart
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 check: setup
 	@$(BIN)/ruff format --check --output-format concise .
