@@ -14,14 +14,17 @@ from sam_train.inference.mask_filters import touches_crop_edge
 
 # Two masks go on in each other if they overlap so much where their tiles do.
 SAME_IOU = 0.5
+# So much of the line on which a tile cuts a mask must have the mask on its other side too.
+CONTINUED_SHARE = 0.75
 
 
 def stitch(tiles: Sequence[list[Candidate]], size: tuple[int, int]) -> list[Candidate]:
     """The masks of all tiles of an image of `size` (H, W), whole where tiles have cut them.
 
     A mask that its tile cuts, and the mask of the next tile that it agrees with best in what
-    both tiles see, become one if they are each other's best. Of masks that are cut and find no
-    other nothing is kept, as at the edges of crops.
+    both tiles see, become one if they are each other's best, and what they are together goes on
+    beyond each line on which a tile cuts one of them. Else, and of masks that find no other, only
+    those that no tile cuts are kept, as at the edges of crops.
     """
     candidates = [candidate for tile in tiles for candidate in tile]
     if not candidates:
@@ -39,8 +42,15 @@ def stitch(tiles: Sequence[list[Candidate]], size: tuple[int, int]) -> list[Cand
     members: dict[int, list[int]] = {}
     for index, number in enumerate(group):
         members.setdefault(number, []).append(index)
-    whole = [indices for indices in members.values() if len(indices) > 1 or not cut[indices[0]]]
-    return [_joined([candidates[i] for i in indices], size) for indices in whole]
+    stitched: list[Candidate] = []
+    for indices in members.values():
+        parts = [candidates[i] for i in indices]
+        joined = _joined(parts, size) if len(parts) > 1 else None
+        if joined and all(_goes_on(joined, part, size) for part in parts):
+            stitched.append(joined)
+        else:
+            stitched += [candidates[i] for i in indices if not cut[i]]
+    return stitched
 
 
 def _cut_by_tile(tile: list[Candidate], size: tuple[int, int]) -> list[bool]:
@@ -91,10 +101,31 @@ def _overlap_within(a: list[Rle], b: list[Rle], *, box: Box) -> Float[np.ndarray
     return both / np.maximum(either, 1)
 
 
+def _goes_on(joined: Candidate, part: Candidate, size: tuple[int, int]) -> bool:
+    """Whether a mask does not end in a straight line where the tile of its part does."""
+    x0, y0, x1, y1 = part.crop_box
+    height, width = size
+    across, down = np.arange(x0, x1), np.arange(y0, y1)
+    lines = [
+        (down, np.array([x0, x0 - 1]), x0 > 0),
+        (down, np.array([x1 - 1, x1]), x1 < width),
+        (np.array([y0, y0 - 1]), across, y0 > 0),
+        (np.array([y1 - 1, y1]), across, y1 < height),
+    ]
+    own, whole = part.rle(size), joined.rle(size)
+    for rows, columns, is_within_image in lines:
+        if not is_within_image:
+            continue
+        axis = 0 if len(rows) == 2 else 1
+        inside = sample_rles([own], rows, columns)[0].take(0, axis)
+        beyond = sample_rles([whole], rows, columns)[0].take(1, axis)
+        if (inside & beyond).sum() < CONTINUED_SHARE * inside.sum():
+            return False
+    return True
+
+
 def _joined(parts: list[Candidate], size: tuple[int, int]) -> Candidate:
     """The union of masks; its scores are the means of theirs, by area."""
-    if len(parts) == 1:
-        return parts[0]
     merged = coco.merge([part.rle(size) for part in parts])
     rle: Rle = {"size": list(size), "counts": merged["counts"].decode()}
     left, top, right, bottom = rle_box(rle).astype(int).tolist()

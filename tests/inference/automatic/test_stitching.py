@@ -5,6 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train import SamAutomaticMaskGenerator
+from sam_train.data.rle import encode_mask
+from sam_train.inference.automatic.candidates import Box, Candidate
+from sam_train.inference.automatic.stitching import stitch
 from sam_train.inference.point_grid import tile_boxes
 from sam_train.inference.tiled_mask_generator import TiledMaskGenerator
 from sam_train.modeling.sam import Sam
@@ -87,6 +90,28 @@ def test_a_joined_mask_tells_of_all_its_tiles(generator: SamAutomaticMaskGenerat
     assert bar["crop_box"][2] > 400
     assert len(bar["point_coords"]) > 3
     assert bar["area"] == bar["segmentation"].sum()
+
+
+def test_a_mask_that_another_tile_does_not_carry_on_ends_in_no_straight_line() -> None:
+    left, right = (0, 0, 120, 100), (80, 0, 200, 100)
+    cut = candidate(left=40, right=120, bottom=60, crop=left)
+    ends_before = candidate(left=80, right=116, bottom=60, crop=right)
+    goes_on = candidate(left=80, right=150, bottom=60, crop=right)
+
+    assert stitch([[cut], [ends_before]], (100, 200)) == []
+    (joined,) = stitch([[cut], [goes_on]], (100, 200))
+    assert joined.box == (40, 20, 149, 59)
+    whole = candidate(left=90, right=140, bottom=60, crop=right)
+    too_wide = candidate(left=84, right=120, bottom=95, crop=left)
+    assert stitch([[too_wide], [whole]], (100, 200)) == [whole]
+
+
+def candidate(*, left: int, right: int, bottom: int, crop: Box) -> Candidate:
+    """A mask of the rows from 20 on in an image of 100 x 200 pixels."""
+    mask = np.zeros((100, 200), bool)
+    mask[20:bottom, left:right] = True
+    box = (left, 20, right - 1, bottom - 1)
+    return Candidate(encode_mask(mask), int(mask.sum()), box, 0.9, 0.9, ((100.0, 20.0),), crop)
 
 
 def test_an_image_smaller_than_a_tile_is_one_crop(generator: SamAutomaticMaskGenerator) -> None:
