@@ -101,8 +101,8 @@ def test_a_mask_that_another_tile_does_not_carry_on_ends_in_no_straight_line() -
     assert stitch([[cut], [ends_before]], (100, 200)) == []
     (joined,) = stitch([[cut], [goes_on]], (100, 200))
     assert joined.box == (40, 20, 149, 59)
-    whole = candidate(left=90, right=140, bottom=60, crop=right)
-    too_wide = candidate(left=84, right=120, bottom=95, crop=left)
+    whole = candidate(left=102, right=140, bottom=60, crop=right)
+    too_wide = candidate(left=102, right=120, bottom=80, crop=left)
     assert stitch([[too_wide], [whole]], (100, 200)) == [whole]
 
 
