@@ -6,7 +6,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ GIT_S = 5.0  # longer than git takes where the repository lies on a slow disk
 
 def origin() -> dict[str, Any]:
     """The process and where it runs. Nothing is asked of the network."""
-    commit, is_modified = code_version()
+    commit, is_modified = checkout()
     return {
         "command": command_line(),
         "cwd": str(Path.cwd()),
@@ -45,7 +45,17 @@ def slurm_job() -> str | None:
     return os.environ.get("SLURM_JOB_ID")
 
 
-def code_version() -> tuple[str | None, bool | None]:
+def code_version() -> str:
+    """The package's version and its commit, if it has one: 0.1.0+5508f24, -dirty if changed."""
+    try:
+        installed = version("sam-train")
+    except PackageNotFoundError:
+        installed = "unknown"
+    commit, is_modified = checkout()
+    return installed + (f"+{commit[:7]}" if commit else "") + ("-dirty" if is_modified else "")
+
+
+def checkout() -> tuple[str | None, bool | None]:
     """The commit of the code that runs and whether it was changed since; None if it has none."""
     here = Path(__file__)
     if git("ls-files", "--error-unmatch", here.name, folder=here.parent) is None:

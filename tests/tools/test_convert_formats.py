@@ -12,8 +12,8 @@ from pycocotools import mask as coco_mask
 from sam_train.data.images import encode_jpeg
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import decode_rle, encode_mask
-from sam_train.data.sets.cvat_xml import CvatXml
-from sam_train.data.sets.label_studio_rle import unpack_brush
+from sam_train.data.sets.annotation_tools.cvat_xml import CvatXml
+from sam_train.data.sets.annotation_tools.label_studio_rle import unpack_brush
 from sam_train.data.sets.shard_set import ShardSet
 from sam_train.data.store.manifest import Dataset
 from sam_train.data.store.shards import write_shard

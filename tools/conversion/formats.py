@@ -3,13 +3,13 @@
 import argparse
 from typing import Any
 
+from sam_train.data.sets.annotation_tools.cvat_set import CvatSet
+from sam_train.data.sets.annotation_tools.label_studio_set import LabelStudioSet
+from sam_train.data.sets.annotation_tools.via_set import ViaSet
 from sam_train.data.sets.bsds_set import BsdsSet
 from sam_train.data.sets.coco_set import CocoSet, PanopticSet
-from sam_train.data.sets.cvat_set import CvatSet
-from sam_train.data.sets.label_studio_set import LabelStudioSet
 from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.data.sets.mask_folder_set import MaskFolderSet
-from sam_train.data.sets.via_set import ViaSet
 from sam_train.data.store.bad_samples import OnBad
 
 FORMATS = {

@@ -11,12 +11,9 @@ A tar has its index beside it (`shard_index.py`). The whole folder may lie behin
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 
 from sam_train.data.records import Sample
@@ -26,6 +23,7 @@ from sam_train.data.store.locations import Location
 from sam_train.data.store.shard_index import current_masks, ensure_index
 from sam_train.data.store.shards import IndexedShard, read_shard
 from sam_train.data.store.tags import manifest_path, tagged_version
+from sam_train.origin import code_version
 
 
 @dataclass(frozen=True)
@@ -206,23 +204,6 @@ class Dataset:
                 f"{' or '.join(entry.tars)} in {self.root} is not the file that its version "
                 f"was made of: copy it again."
             )
-
-
-def code_version() -> str:
-    """The package's version and, in a git checkout, its commit."""
-    try:
-        version = package_version("sam-train")
-    except PackageNotFoundError:
-        version = "unknown"
-    checkout = Path(__file__).parents[3]
-    if not (checkout / ".git").exists():
-        return version
-    describe = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        run = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return version
-    return f"{version}+{run.stdout.strip()}"
 
 
 def _text(manifest: Manifest) -> bytes:

@@ -1,6 +1,5 @@
 import json
 import resource
-import subprocess
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -10,10 +9,10 @@ import pytest
 
 from sam_train.data.records import Sample, annotation_from_rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.store.manifest import Dataset, Manifest, code_version
+from sam_train.data.store.manifest import Dataset, Manifest
 from sam_train.data.store.shards import write_annotations, write_shard
+from sam_train.origin import code_version
 
-ROOT = Path(__file__).parents[3]
 RECORD = {
     "image": {"image_id": 0, "width": 8, "height": 8, "file_name": "a.jpg"},
     "annotations": [annotation_from_rle(encode_mask(np.ones((8, 8), bool)), id=0)],
@@ -197,11 +196,3 @@ def test_excluded_images_are_not_read(dataset):
     assert read == entry and read.excluded == ("a",)
     assert list(dataset.samples(read)) == dataset.indexed(read).keys == []
     assert len(list(dataset.samples(dataset.read(1).shards[0]))) == 1
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git checkout")
-def test_the_code_version_names_the_commit():
-    head = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
-    commit = subprocess.run(head, capture_output=True, text=True, check=True).stdout
-    _, plus, named = code_version().partition("+")
-    assert plus and commit.startswith(named.removesuffix("-dirty"))

@@ -12,7 +12,11 @@ from typing import Any
 
 from sam_train.data.images import image_size
 from sam_train.data.records import Rle
-from sam_train.data.sets.drawn_shapes import ellipse_rle, polygon_rle, rectangle_rle
+from sam_train.data.sets.annotation_tools.drawn_shapes import (
+    ellipse_rle,
+    polygon_rle,
+    rectangle_rle,
+)
 from sam_train.data.sets.image_folder import (
     file_below,
     file_keys,

@@ -10,9 +10,14 @@ import numpy as np
 from sam_train.data.images import image_size
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
+from sam_train.data.sets.annotation_tools.cvat_xml import CvatImage, CvatXml, Shape
+from sam_train.data.sets.annotation_tools.drawn_shapes import (
+    ellipse_rle,
+    polygon_rle,
+    rectangle_rle,
+)
+from sam_train.data.sets.annotation_tools.image_entries import image_entries
 from sam_train.data.sets.coco_json import UnknownCategory
-from sam_train.data.sets.cvat_xml import CvatImage, CvatXml, Shape
-from sam_train.data.sets.drawn_shapes import ellipse_rle, polygon_rle, rectangle_rle
 from sam_train.data.sets.image_folder import (
     file_below,
     file_keys,
@@ -24,7 +29,6 @@ from sam_train.data.sets.known_masks import (
     UnusableMask,
     readable_masks,
     report_left_out,
-    report_orphans,
 )
 from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
@@ -55,21 +59,10 @@ class CvatSet(ImageList):
             raise ValueError(
                 f"{name}: {path.name}: {error}; export the task as `CVAT for images 1.1`"
             ) from error
-        image_of: dict[Path, CvatImage] = {}
-        orphans: dict[str, str] = {}
-        for number, image in enumerate(xml.images):
-            file = find_image(image.attributes.get("name", ""), root)
-            if not file.is_file():
-                orphans[f"image {number}"] = f"{root} holds no image {file.relative_to(root)}"
-            elif file in image_of:
-                orphans[f"image {number}"] = f"{path} has {file} twice"
-            else:
-                image_of[file] = image
-        if not image_of:
-            raise FileNotFoundError(
-                f"{name}: {root} holds no image of the xml; set `images` to theirs"
-            )
-        report_orphans(orphans, on_bad, name=name)
+        found = [
+            (find_image(image.attributes.get("name", ""), root), image) for image in xml.images
+        ]
+        image_of = image_entries(found, root, name=name, noun="image", on_bad=on_bad)
         labeled = [
             image_of_file(
                 key, file, partial(shape_masks, file, image_of[file], xml.labels, boxes, on_bad)

@@ -16,7 +16,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sam_train.data.images import image_size
 from sam_train.data.records import Rle
 from sam_train.data.rle import encode_mask
-from sam_train.data.sets.drawn_shapes import ellipse_rle, polygon_rle, rectangle_rle
+from sam_train.data.sets.annotation_tools.drawn_shapes import (
+    ellipse_rle,
+    polygon_rle,
+    rectangle_rle,
+)
+from sam_train.data.sets.annotation_tools.image_entries import image_entries
+from sam_train.data.sets.annotation_tools.label_studio_rle import unpack_brush
 from sam_train.data.sets.image_folder import (
     IMAGE_SUFFIXES,
     file_below,
@@ -25,8 +31,7 @@ from sam_train.data.sets.image_folder import (
     require_file,
     require_folder,
 )
-from sam_train.data.sets.known_masks import UnusableMask, readable_masks, report_orphans
-from sam_train.data.sets.label_studio_rle import unpack_brush
+from sam_train.data.sets.known_masks import UnusableMask, readable_masks
 from sam_train.data.sets.labeled_image import ImageList
 from sam_train.data.store.bad_samples import OnBad
 
@@ -55,21 +60,9 @@ class LabelStudioSet(ImageList):
         on_bad: OnBad | None = None,
     ) -> None:
         root = require_folder(images, option="images", name=name)
-        regions_of: dict[Path, list[Region]] = {}
-        orphans: dict[str, str] = {}
-        for number, (address, regions) in enumerate(read_tasks(annotations, name=name)):
-            file = find_image(address, root)
-            if not file.is_file():
-                orphans[f"task {number}"] = f"{root} holds no image of the name {file.name}"
-            elif file in regions_of:
-                orphans[f"task {number}"] = f"another task is of {file} already"
-            else:
-                regions_of[file] = regions
-        if not regions_of:
-            raise FileNotFoundError(
-                f"{name}: {root} holds no image of the json; set `images` to theirs"
-            )
-        report_orphans(orphans, on_bad, name=name)
+        tasks = read_tasks(annotations, name=name)
+        found = [(find_image(address, root), regions) for address, regions in tasks]
+        regions_of = image_entries(found, root, name=name, noun="task", on_bad=on_bad)
         labeled = [
             image_of_file(key, file, partial(region_masks, file, regions_of[file], boxes, on_bad))
             for key, file in file_keys(regions_of, root).items()

@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from sam_train.data.rle import decode_rle
+from sam_train.data.sets.annotation_tools.label_studio_rle import pack_brush, unpack_brush
+from sam_train.data.sets.annotation_tools.label_studio_set import LabelStudioSet
 from sam_train.data.sets.known_masks import OrphanMask, UnusableMask
-from sam_train.data.sets.label_studio_rle import pack_brush, unpack_brush
-from sam_train.data.sets.label_studio_set import LabelStudioSet
 
 HEIGHT, WIDTH = 20, 40
 BLOCK = np.zeros((HEIGHT, WIDTH), bool)

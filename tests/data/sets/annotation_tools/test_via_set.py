@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from sam_train.data.rle import decode_rle
+from sam_train.data.sets.annotation_tools.via_set import ViaSet
 from sam_train.data.sets.known_masks import EmptyMask
-from sam_train.data.sets.via_set import ViaSet
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = {"name": "polygon", "all_points_x": [4, 8, 8, 4], "all_points_y": [2, 2, 6, 6]}

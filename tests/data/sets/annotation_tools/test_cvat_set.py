@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from sam_train.data.rle import decode_rle
+from sam_train.data.sets.annotation_tools.cvat_set import CvatSet
 from sam_train.data.sets.coco_json import UnknownCategory
-from sam_train.data.sets.cvat_set import CvatSet
 from sam_train.data.sets.known_masks import OrphanMask, UnusableMask
 
 HEIGHT, WIDTH = 20, 40
