@@ -57,7 +57,7 @@ def to_dataset(parsed: argparse.Namespace) -> None:
 def export(parsed: argparse.Namespace) -> None:
     """Writes one version in another format and says what that cost."""
     from sam_train.data.store.locations import location
-    from tools.conversion.dataset_samples import dataset_samples
+    from tools.conversion.exports.dataset_samples import dataset_samples
     from tools.conversion.shard_plan import CountedBadSamples
 
     out = parsed.out.expanduser()
@@ -70,18 +70,18 @@ def export(parsed: argparse.Namespace) -> None:
 def write_export(samples: "Iterator[Sample]", out: Path, parsed: argparse.Namespace) -> str:
     """Writes samples in the format of the subcommand and returns what to say of it."""
     if parsed.command == "export-labels":
-        from tools.conversion.label_images import export_labels
+        from tools.conversion.exports.label_images import export_labels
 
         return export_labels(samples, out)
     if parsed.command == "export-label-studio":
-        from tools.conversion.label_studio_tasks import export_label_studio
+        from tools.conversion.exports.label_studio_tasks import export_label_studio
 
         return export_label_studio(samples, out, url=parsed.url, images=parsed.images)
     if parsed.command == "export-cvat":
-        from tools.conversion.cvat_document import export_cvat
+        from tools.conversion.exports.cvat_document import export_cvat
 
         return export_cvat(samples, out, images=parsed.images)
-    from tools.conversion.coco_document import export_coco
+    from tools.conversion.exports.coco_document import export_coco
 
     style = parsed.command.removeprefix("export-")
     return export_coco(samples, out, style=style, polygons=parsed.polygons, images=parsed.images)

@@ -17,23 +17,24 @@ import os
 import sys
 from importlib import import_module
 
-BENCHMARKS = (
-    "rle_encode",
-    "rle_resize",
-    "loader",
-    "error_points",
-    "error_centre",
-    "mask_loss",
-    "train_step",
-    "encoder",
-    "decoder",
-    "onnx_decoder",
-    "amg_post",
-    "small_regions",
-    "amg",
+MODULES = (
+    "data.rle_encode",
+    "data.rle_resize",
+    "data.loader",
+    "training.error_points",
+    "inference.error_centre",
+    "training.mask_loss",
+    "training.train_step",
+    "training.encoder",
+    "training.decoder",
+    "inference.onnx_decoder",
+    "inference.amg_post",
+    "inference.small_regions",
+    "inference.amg",
     "job",
-    "evaluation",
+    "inference.evaluation",
 )
+BENCHMARKS = {module.rpartition(".")[2]: module for module in MODULES}
 PAGES = {"annotator": "tiny", "annotator_vit_b": "vit_b"}  # the model behind the page
 WITHOUT_PEER = ("amg_peak", "gpu", *PAGES)
 
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     known = (*BENCHMARKS, *WITHOUT_PEER)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    names = parser.parse_args(arguments).names or BENCHMARKS
+    names = parser.parse_args(arguments).names or list(BENCHMARKS)
     if unknown := set(names) - set(known):
         parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(known)}")
     if "gpu" in names:
@@ -60,11 +61,13 @@ def main(arguments: list[str] | None = None) -> None:
     from tools.benchmarks.comparison import report
 
     if "amg_peak" in names:
-        import_module("tools.benchmarks.amg_peak").main()
+        import_module("tools.benchmarks.inference.amg_peak").main()
     names = [name for name in names if name not in WITHOUT_PEER]
     if not names:
         return
-    equal = [report(import_module(f"tools.benchmarks.{name}").compare()) for name in names]
+    equal = [
+        report(import_module(f"tools.benchmarks.{BENCHMARKS[name]}").compare()) for name in names
+    ]
     if not all(equal):
         sys.exit("benchmarks: the results of ours and of the peer differ, see the table.")
 
@@ -75,7 +78,7 @@ def on_gpu() -> None:
 
     if not torch.cuda.is_available():
         sys.exit("benchmarks: there is no GPU here, so the throughput on one is not measured.")
-    import_module("tools.benchmarks.gpu").main()
+    import_module("tools.benchmarks.training.gpu").main()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sam_train.evaluation.measures.boundary_matching import BoundaryCounts, count_matches
-from sam_train.evaluation.measures.boundary_scores import boundary_scores, total_curves
-from sam_train.evaluation.measures.edge_maps import (
+from sam_train.evaluation.measures.boundaries.boundary_matching import BoundaryCounts, count_matches
+from sam_train.evaluation.measures.boundaries.boundary_scores import boundary_scores, total_curves
+from sam_train.evaluation.measures.boundaries.edge_maps import (
     grey_edges,
     normalised,
     outer_boundary,

@@ -10,7 +10,7 @@ from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
 from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.sami import MaskedAutoencoder, SamiPretraining
 from sam_train.training.optim import Optimization
-from sam_train.training.pretrained_start import PretrainedStart
+from sam_train.training.start.pretrained_start import PretrainedStart
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import json
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.modeling.build import build_sam_vit
 from sam_train.threads import set_threads
-from tools.benchmarks.amg import MASKS, answer_with
 from tools.benchmarks.comparison import peak_mb
-from tools.benchmarks.drawn_photo import draw_photo
+from tools.benchmarks.drawing.drawn_photo import draw_photo
+from tools.benchmarks.inference.amg import MASKS, answer_with
 
 TARGET_MB = 1000
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.modeling.sam import Sam
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.drawn_answers import IMAGE_SIDE, DrawnAnswers, HeardPrompts
-from tools.benchmarks.drawn_photo import draw_photo
+from tools.benchmarks.drawing.drawn_answers import IMAGE_SIDE, DrawnAnswers, HeardPrompts
+from tools.benchmarks.drawing.drawn_photo import draw_photo
 
 MASKS = 110
 

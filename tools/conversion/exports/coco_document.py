@@ -8,8 +8,8 @@ from typing import Any, Literal
 from sam_train.data.records import Annotation, Sample
 from sam_train.data.rle import decode_rle
 from sam_train.data.store.durable import durable_file
-from tools.conversion.image_files import write_image
-from tools.conversion.polygons import mask_polygons
+from tools.conversion.exports.image_files import write_image
+from tools.conversion.exports.polygons import mask_polygons
 
 Style = Literal["coco", "lvis"]
 

@@ -1,18 +1,18 @@
 import numpy as np
 import pytest
 
-from sam_train.evaluation.measures.boundary_matching import (
+from sam_train.evaluation.measures.boundaries.boundary_matching import (
     BoundaryCounts,
     count_matches,
     near_pixels,
     pair_in_order,
 )
-from sam_train.evaluation.measures.boundary_scores import (
+from sam_train.evaluation.measures.boundaries.boundary_scores import (
     average_precision,
     boundary_scores,
     recall_at_half,
 )
-from sam_train.evaluation.measures.edge_maps import (
+from sam_train.evaluation.measures.boundaries.edge_maps import (
     normalised,
     outer_boundary,
     sobel_magnitude,

@@ -9,7 +9,7 @@ from sam_train.data.records import Annotation, Sample
 from sam_train.data.rle import decode_rle
 from sam_train.data.sets.annotation_tools.label_studio_rle import pack_brush
 from sam_train.data.store.durable import durable_file
-from tools.conversion.image_files import write_image
+from tools.conversion.exports.image_files import write_image
 
 LABELING_CONFIG = """\
 <View>

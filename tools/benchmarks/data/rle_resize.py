@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from sam_train.data.rle import encode_mask, resize_rles
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.drawn_photo import SIZE, draw_photo
+from tools.benchmarks.drawing.drawn_photo import SIZE, draw_photo
 
 MASKS = 64
 GRID = (round(256 * SIZE[0] / SIZE[1]), 256)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Num
 
-from sam_train.evaluation.measures.boundary_matching import THRESHOLDS, BoundaryCounts
+from sam_train.evaluation.measures.boundaries.boundary_matching import THRESHOLDS, BoundaryCounts
 
 Curve = Float[np.ndarray, " T"]
 

@@ -31,7 +31,7 @@ from sam_train.training.optim import Optimization
 from sam_train.training.rounds import RoundRules
 from sam_train.training.sam_module import SamModule
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.half_trained import draw_masks
+from tools.benchmarks.drawing.half_trained import draw_masks
 
 MASKS, SIDE, GRID, DIM = 4, 1024, 256, 256
 ROUNDS = 8

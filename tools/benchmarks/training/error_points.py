@@ -15,7 +15,7 @@ from torch import Tensor
 from sam_train.interaction.draws import mix_seeds, uniform
 from sam_train.interaction.sampling import error_point
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.half_trained import draw_logits, draw_masks
+from tools.benchmarks.drawing.half_trained import draw_logits, draw_masks
 
 MASKS = 64
 TARGETS = {256: 12.0, 1024: 4.0}

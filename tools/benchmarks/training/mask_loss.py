@@ -11,7 +11,7 @@ from training.loss_fns import CORE_LOSS_KEY, MultiStepMultiMasksAndIous
 
 from sam_train.training.losses import MaskLoss
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.half_trained import draw_logits, draw_masks
+from tools.benchmarks.drawing.half_trained import draw_logits, draw_masks
 
 SIDE = 256
 Gradients = tuple[Tensor, Tensor, Tensor]

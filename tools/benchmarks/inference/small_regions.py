@@ -15,7 +15,7 @@ from sam_train.inference.automatic.candidates import Candidate
 from sam_train.inference.automatic.cleaning import cleaned_candidate
 from sam_train.inference.automatic.small_regions import remove_small_regions
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.drawn_photo import SIZE, draw_photo
+from tools.benchmarks.drawing.drawn_photo import SIZE, draw_photo
 
 MASKS, MIN_AREA, SPECKS = 24, 100, 12
 

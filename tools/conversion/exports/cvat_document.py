@@ -9,7 +9,7 @@ import numpy as np
 from sam_train.data.records import Annotation, Sample
 from sam_train.data.rle import decode_rle, rle_box
 from sam_train.data.store.durable import durable_file
-from tools.conversion.image_files import write_image
+from tools.conversion.exports.image_files import write_image
 
 HEAD = """\
 <?xml version="1.0" encoding="utf-8"?>

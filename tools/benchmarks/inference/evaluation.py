@@ -30,7 +30,7 @@ from sam_train.interaction.sampling import mask_boxes, mask_centre
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.half_trained import draw_logits
+from tools.benchmarks.drawing.half_trained import draw_logits
 
 SIDE, CANDIDATES = 768, 3
 CLICKS = (1, 2, 3, 5)

@@ -5,7 +5,7 @@ from sam_train.interaction.masks import mask_iou
 from sam_train.interaction.prompts import box_prompts
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
-from sam_train.training.warm_start import WarmStart, noise_embeddings, noisy_affinity
+from sam_train.training.start.warm_start import WarmStart, noise_embeddings, noisy_affinity
 
 # On the 16 x 16 grid of low-resolution logits, four pixels of the input frame to a cell.
 BOXES = torch.tensor([[2, 3, 8, 9], [6, 6, 13, 12], [1, 9, 6, 14], [8, 1, 14, 7.0]])

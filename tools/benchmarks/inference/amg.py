@@ -13,8 +13,8 @@ from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerat
 from sam_train.modeling.build import build_sam_vit
 from sam_train.modeling.weights import official_state_dict
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.drawn_answers import DrawnAnswers, HeardPrompts
-from tools.benchmarks.drawn_photo import draw_photo
+from tools.benchmarks.drawing.drawn_answers import DrawnAnswers, HeardPrompts
+from tools.benchmarks.drawing.drawn_photo import draw_photo
 
 MASKS = 110
 

@@ -7,7 +7,7 @@ import torch
 from sam_train.modeling.build import assemble, build_sam_tiny
 from sam_train.modeling.image_encoder import ImageEncoderViT
 from sam_train.modeling.sam import Sam
-from sam_train.training.mae_start import MaeStart
+from sam_train.training.start.mae_start import MaeStart
 
 
 def sam_of_width(width: int) -> Sam:

@@ -32,7 +32,7 @@ from sam_train.training.losses import MaskLoss
 from sam_train.training.optim import Optimization
 from sam_train.training.sam_module import SamModule
 from sam_train.training.scale.acceleration import Acceleration
-from tools.benchmarks.drawn_photo import photo_files
+from tools.benchmarks.drawing.drawn_photo import photo_files
 from tools.dataset_versions.create import create
 
 SIDE, GRID, MASKS, BATCH = 1024, 256, 64, 8

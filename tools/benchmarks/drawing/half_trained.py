@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam_train.data.rle import encode_mask, resize_rles
-from tools.benchmarks.drawn_photo import draw_photo
+from tools.benchmarks.drawing.drawn_photo import draw_photo
 
 CELLS = 8  # of the slow noise, along a side
 SHIFT = 0.01  # how far it moves outlines, in shares of the frame

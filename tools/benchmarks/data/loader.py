@@ -28,7 +28,7 @@ from sam_train.data.stream.collate import Example
 from sam_train.data.stream.examples import ExampleMaker, object_seed
 from sam_train.data.transforms import decode_image, whole_view
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.drawn_photo import SIZE, photo_files
+from tools.benchmarks.drawing.drawn_photo import SIZE, photo_files
 
 MASKS, DRAWN, IMAGE_SIZE = 100, 64, 1024
 KEY = "sa_1"

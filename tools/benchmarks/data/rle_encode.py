@@ -12,7 +12,7 @@ from segment_anything.utils.amg import coco_encode_rle, mask_to_rle_pytorch
 
 from sam_train.data.rle import encode_mask, rle_box
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.drawn_photo import draw_photo
+from tools.benchmarks.drawing.drawn_photo import draw_photo
 
 MASKS = 32
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sam_train.interaction.sampling import error_centre
 from tools.benchmarks.comparison import Comparison
-from tools.benchmarks.half_trained import draw_logits, draw_masks
+from tools.benchmarks.drawing.half_trained import draw_logits, draw_masks
 
 MASKS, SIDE = 64, 1024
 WRONG = 0.01

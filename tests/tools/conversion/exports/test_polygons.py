@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sam_train.data.rle import decode_rle
 from sam_train.data.sets.coco_set import coco_rle
-from tools.conversion.polygons import mask_polygons
+from tools.conversion.exports.polygons import mask_polygons
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
