@@ -1,18 +1,21 @@
 """The report of a phase that ran alone on a pool: one HTML page that stands alone."""
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from data_engine.phases.filter_steps import STEPS, emptied, steps_left
 from data_engine.progress import Speed
 from data_engine.report import PICTURES, automatic_pictures, bad_samples
 from data_engine.run_folder import read_json
 from sam_train.data.store.durable import durable_file
 from sam_train.data.store.manifest import Dataset, Manifest
-from sam_train.evaluation.figures import bars
 from sam_train.evaluation.page import machine, render_page
+
+logger = logging.getLogger(__name__)
 
 # What every phase writes about a shard; the rest of the stats are counts of the phase's own.
 OF_EVERY_PHASE = ("sha256", "images", "masks", "bad", "worker", "seconds")
@@ -23,15 +26,20 @@ def write_phase_report(run_dir: Path, summary: Mapping[str, Any]) -> Path:
     dataset = Dataset(run_dir / "dataset")
     manifest = dataset.read("latest")
     stats = [read_json(path) for path in sorted((run_dir / "annotate").glob("*.stats.json"))]
-    counts = stage_counts(stats)
+    counts = summed_counts(stats)
+    left = steps_left(counts)
+    nothing = emptied(left)
+    if nothing:
+        logger.warning(nothing)
     page = render_page(
         "phase_report.html.j2",
         folder=Path(__file__).parent,
         name=run_dir.resolve().name,
         phase=manifest.phase,
         summary=summary,
-        counts=counts,
-        stages=bars("masks after each step", list(counts), [float(n) for n in counts.values()]),
+        steps=[(name, *STEPS[name], count) for name, count in left.items()],
+        nothing=nothing,
+        counts={name.replace("_", " "): n for name, n in counts.items() if name not in left},
         workers=worker_speeds(stats),
         pictures=list(islice(automatic_pictures(dataset, manifest), PICTURES)),
         command=(run_dir / "command.txt").read_text().strip(),
@@ -43,8 +51,8 @@ def write_phase_report(run_dir: Path, summary: Mapping[str, Any]) -> Path:
     return run_dir / "report.html"
 
 
-def stage_counts(stats: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """What the phase counted in all shards together, in the order of its steps."""
+def summed_counts(stats: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """What the phase counted in all shards together."""
     counts: Counter[str] = Counter()
     for shard in stats:
         counts.update({name: n for name, n in shard.items() if name not in OF_EVERY_PHASE})
