@@ -25,7 +25,13 @@ ENTRY_POINTS = {
     "tools.doctor": "doctor",
     "tools.simulate_person": "simulate_person",
 }
-NEEDED = {"segment_anything": ["model_type=vit_b"]}  # by a choice, of the command
+TEACHER = ["++teacher=MODEL", "++embeddings=FOLDER"]
+NEEDED = {  # by a choice, of the command
+    "segment_anything": ["model_type=vit_b"],
+    "encoder": TEACHER,
+    "encoder_first": TEACHER,
+    "then_prompts": TEACHER,
+}
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 
 
