@@ -61,13 +61,15 @@ class PromptDistillation(SamModule):
 
     @torch.no_grad()
     def judged(self, batch: Batch, prompts: Prompts) -> TaughtBatch:
-        """The batch with the teacher's answer to the prompts."""
+        """The batch with the teacher's answer to the prompts as its masks, cut to the image."""
         embeddings = self.embeddings.of(batch["keys"]).to(self.device, torch.float32)
         logits, iou_pred = self.teacher.decode(embeddings, prompts, batch["image_index"])
         learned = learned_candidates(prompts)
         preferred = iou_pred.float().masked_fill(~learned, -torch.inf).argmax(1)
         best = logits[torch.arange(len(logits), device=self.device), preferred]
         gt_masks = enlarge(best[:, None].float(), batch["gt_masks"])[:, 0] > 0
+        sizes = mask_sizes(batch, self.sam.image_size)
+        gt_masks &= inside_image(sizes, gt_masks.shape[-2:])
         taught: TaughtBatch = {
             **batch,
             "gt_masks": gt_masks,

@@ -10,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.training.scale.ranks import sum_over_ranks
-from sam_train.training.watch.validation import at_rest, images_of_rank
+from sam_train.training.watch.validation import evaluation_mode, images_of_rank
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class AutomaticMasks(Callback):
     def count(self, trainer: Trainer, pl_module: LightningModule) -> float:
         """The mean number of masks of an image, over all ranks."""
         masks = images = 0.0
-        with at_rest(trainer, pl_module):
+        with evaluation_mode(trainer, pl_module):
             generator = self.generator(pl_module.sam)
             for labeled, weight in images_of_rank(
                 self.image_sets,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sam_train.data.sets.labeled_image import ImageSet, LabeledImage
 from sam_train.data.transforms import view_grid, view_image, view_masks, whole_view
-from sam_train.interaction.masks import mask_iou
+from sam_train.interaction.masks import inside_image, mask_iou, sizes_on_grid
 from sam_train.interaction.prompts import FOREGROUND, Prompts, box_prompts, point_prompts
 from sam_train.interaction.sampling import error_centre, mask_boxes, mask_centre, to_input_frame
 from sam_train.modeling.sam import Sam
@@ -73,7 +73,7 @@ class ClickValidation(Callback):
     def _measure(self, module: LightningModule, labeled: LabeledImage) -> Sums:
         """Sums over the first masks of one image that are seen on the grid."""
         sam = module.sam
-        image, gt_masks, input_size = fitted(sam, labeled, self.max_masks)
+        image, gt_masks, input_size = model_input(sam, labeled, self.max_masks)
         input_sizes = torch.tensor([input_size], device=sam.device)
         # Also where there is no mask: a sharded encoder needs all ranks for each image.
         embeddings = sam.encode(image[None].to(sam.device), input_sizes).float()
@@ -85,16 +85,19 @@ class ClickValidation(Callback):
             logits, iou_pred = (part.float() for part in sam.decode(embeddings, prompts, index))
             return most_confident(logits, iou_pred, prompts.candidates(module.rules.ambiguous))
 
-        scale = sam.image_size / gt_masks.shape[-1]
-        found = play_clicks(answer, gt_masks, self.clicks, scale=scale)
-        return {"masks": float(len(gt_masks)), **found, **play_box(answer, gt_masks, scale=scale)}
+        side = gt_masks.shape[-1]
+        sizes = sizes_on_grid(input_sizes, image_size=sam.image_size, side=side)
+        inside, scale = inside_image(sizes, (side, side)), sam.image_size / side
+        clicked = play_clicks(answer, gt_masks, self.clicks, inside=inside, scale=scale)
+        boxed = play_box(answer, gt_masks, inside=inside, scale=scale)
+        return {"masks": float(len(gt_masks)), **clicked, **boxed}
 
     def validate(self, trainer: Trainer, pl_module: LightningModule) -> Sums:
         """Means over the masks that all ranks have seen."""
         names = [f"iou_at_{count}" for count in self.clicks]
         names += ["iou_with_box", "empty_at_1", "iou_error_at_1", "iou_overestimate_at_1", "masks"]
         sums = dict.fromkeys(names, 0.0)
-        with at_rest(trainer, pl_module):
+        with evaluation_mode(trainer, pl_module):
             for image, weight in images_of_rank(
                 self.image_sets,
                 self.max_images,
@@ -108,36 +111,47 @@ class ClickValidation(Callback):
         return {name: total / max(masks, 1) for name, total in zip(names, totals, strict=False)}
 
 
-def play_box(answer: Answer, gt_masks: Bool[Tensor, "N h w"], *, scale: float) -> Sums:
-    """The sum of the IoUs that true boxes give."""
+def play_box(
+    answer: Answer, gt_masks: Bool[Tensor, "N h w"], *, inside: Bool[Tensor, "1 h w"], scale: float
+) -> Sums:
+    """The sum of the IoUs that true boxes give, `inside` the image."""
     logits, _ = answer(box_prompts(to_input_frame(mask_boxes(gt_masks), scale)))
-    return {"iou_with_box": mask_iou(logits > 0, gt_masks).sum().item()}
+    return {"iou_with_box": mask_iou((logits > 0) & inside, gt_masks).sum().item()}
 
 
 def play_clicks(
-    answer: Answer, gt_masks: Bool[Tensor, "N h w"], clicks: Sequence[int], *, scale: float
+    answer: Answer,
+    gt_masks: Bool[Tensor, "N h w"],
+    clicks: Sequence[int],
+    *,
+    inside: Bool[Tensor, "1 h w"],
+    scale: float,
 ) -> Sums:
-    """Sums over masks: IoU at so many clicks, and what the first of them tells."""
+    """Sums over masks: the IoU after each number of `clicks`, and the measures of the first click.
+
+    What is predicted in the padding, not `inside` the image, is neither compared nor clicked.
+    """
     centre = to_input_frame(mask_centre(gt_masks), scale)
     labels = torch.full((len(gt_masks),), FOREGROUND, device=gt_masks.device)
     prompts, sums = point_prompts(centre, labels), Sums()
     for count in range(1, max(clicks) + 1):
         logits, best_iou_pred = answer(prompts)
-        iou = mask_iou(logits > 0, gt_masks)
+        pred_masks = (logits > 0) & inside
+        iou = mask_iou(pred_masks, gt_masks)
         if count in clicks:
             sums[f"iou_at_{count}"] = iou.sum().item()
         if count == 1:
             over = best_iou_pred - iou
-            sums["empty_at_1"] = (logits <= 0).flatten(1).all(1).sum().item()
+            sums["empty_at_1"] = (~pred_masks).flatten(1).all(1).sum().item()
             sums["iou_error_at_1"] = over.abs().sum().item()
             sums["iou_overestimate_at_1"] = over.sum().item()
-        coords, labels = error_centre(logits > 0, gt_masks)
+        coords, labels = error_centre(pred_masks, gt_masks)
         prompts = prompts.with_masks(logits[:, None])
         prompts = prompts.add_points(to_input_frame(coords, scale), labels)
     return sums
 
 
-def fitted(
+def model_input(
     sam: Sam, labeled: LabeledImage, max_masks: int
 ) -> tuple[UInt8[Tensor, "3 S S"], Bool[Tensor, "N h w"], tuple[int, int]]:
     """The image in the input frame, and its masks on the decoder's grid without empty ones."""
@@ -165,7 +179,7 @@ def images_of_rank(
 
 
 @contextmanager
-def at_rest(trainer: Trainer, module: LightningModule) -> Iterator[None]:
+def evaluation_mode(trainer: Trainer, module: LightningModule) -> Iterator[None]:
     """In evaluation mode and without gradients, in the precision of the training."""
     trained = [part for part in module.modules() if part.training]  # frozen parts are not
     module.eval()

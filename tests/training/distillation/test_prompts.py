@@ -50,6 +50,22 @@ def test_a_round_is_judged_by_what_the_teacher_answers_to_the_same_prompts(
     assert torch.equal(judged["gt_masks"], best)  # the grid is the decoder's own here
 
 
+def test_what_the_teacher_sees_in_the_padding_is_no_part_of_its_masks(
+    student: Sam, settings: dict[str, Any], batch: Batch
+) -> None:
+    batch["input_sizes"] = batch["input_sizes"] // torch.tensor([2, 1])
+    count = len(batch["gt_masks"])
+    prompts = point_prompts(torch.full((count, 2), 20.0), torch.ones(count, dtype=torch.long))
+
+    judged = PromptDistillation(student, **settings).judged(batch, prompts)
+
+    best = judged["taught_masks"][torch.arange(count), judged["preferred"]]
+    half = best.shape[1] // 2
+    assert best[:, half:].any()
+    best[:, half:] = False
+    assert torch.equal(judged["gt_masks"], best)
+
+
 def test_a_student_learns_masks_but_not_to_judge_them(
     student: Sam, settings: dict[str, Any], batch: Batch
 ) -> None:

@@ -1,9 +1,17 @@
 from collections.abc import Callable
 
 import pytest
+import torch
+from torch import Tensor
 
 from sam_train.data.scenes import SceneSet
-from sam_train.training.watch.validation import ClickValidation, images_of_rank
+from sam_train.interaction.prompts import Prompts
+from sam_train.training.watch.validation import (
+    ClickValidation,
+    images_of_rank,
+    play_box,
+    play_clicks,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints
 
@@ -24,3 +32,21 @@ def test_ranks_share_the_images_and_get_equally_many() -> None:
     seen = [image.key for image, weight in [*first, *second] if weight]
     assert sorted(seen) == sorted(image.key for image in SCENES["scenes"])
     assert [weight for _, weight in second] == [1.0, 0.0]
+
+
+def test_what_is_predicted_in_the_padding_is_neither_counted_nor_clicked() -> None:
+    inside = torch.zeros(1, 8, 8, dtype=torch.bool)
+    inside[:, :4] = True
+    gt_masks = torch.zeros(1, 8, 8, dtype=torch.bool)
+    gt_masks[:, :2, :2] = True
+    seen: list[Prompts] = []
+
+    def answer(prompts: Prompts) -> tuple[Tensor, Tensor]:
+        seen.append(prompts)
+        return torch.where(gt_masks | ~inside, 1.0, -1.0), torch.ones(1)
+
+    clicked = play_clicks(answer, gt_masks, (1, 2), inside=inside, scale=4.0)
+    boxed = play_box(answer, gt_masks, inside=inside, scale=4.0)
+
+    assert clicked["iou_at_1"] == clicked["iou_at_2"] == boxed["iou_with_box"] == 1.0
+    assert seen[1].point_labels.tolist() == [[1, -1, -1]]  # there is nothing to correct
