@@ -107,7 +107,8 @@ def error_centre(
 
     The rule of RITM (isegm/inference/clicker.py): exact distance transforms of the missed
     and of the wrong pixels, padded by one; the larger wins, a tie goes to background, the
-    first pixel in row order. A mask without error gets label -1.
+    first pixel in row order. As in SAM 2, and unlike in RITM, a pixel may be clicked again.
+    A mask without error gets label -1.
     """
     coords, labels = [], []
     for pred, gt in zip(pred_masks.cpu().numpy(), gt_masks.cpu().numpy(), strict=True):

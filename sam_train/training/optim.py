@@ -41,7 +41,7 @@ class StepSchedule:
 
 @dataclass(frozen=True)
 class CosineSchedule:
-    """Linear warm-up over `warmup` steps, then a half cosine down to `final` at the last step."""
+    """Half a cosine from 1 down to `final`, times a linear warm-up over the first `warmup` steps."""
 
     warmup: int
     final: float = 0.0
