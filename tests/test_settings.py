@@ -9,7 +9,7 @@ from hydra.utils import get_object
 
 from sam_train.config_types import fits
 from sam_train.settings.arguments import prepared
-from sam_train.settings.headings import CONFIGS, options
+from sam_train.settings.headings import CONFIGS, first_sentence, options
 from sam_train.settings.help_page import help_page
 from sam_train.settings.missing import example_of, missing_keys
 from sam_train.settings.nearest import did_you_mean
@@ -54,6 +54,13 @@ def test_the_types_of_our_own_constructors_are_read_in_full() -> None:
 
     assert (hints["batch_size"], hints["version"]) == (int, int | str)
     assert signature_of("data_engine.pool.single_set_pool").takes_any
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_an_abbreviation_does_not_end_the_first_sentence_of_a_heading(path: Path) -> None:
+    sentence = first_sentence(path)
+    assert sentence
+    assert sentence.count("(") == sentence.count(")")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)

@@ -27,7 +27,7 @@ def heading(path: Path) -> str:
 def first_sentence(path: Path) -> str:
     """The heading up to its first full stop or its first command."""
     text = " ".join(line for line in heading(path).splitlines() if not line.startswith("  "))
-    return re.split(r"(?<!App)\.\s", text + " ")[0].strip().rstrip(".:")
+    return re.split(r"(?<!App)(?<!sec)(?<!et al)\.\s", text + " ")[0].strip().rstrip(".:")
 
 
 def commands() -> list[str]:
