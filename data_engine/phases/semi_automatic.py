@@ -109,11 +109,16 @@ class SemiAutomatic(Phase):
         sure = (iou_pred > self.pred_iou_thresh) & (stability >= self.stability_score_thresh)
         sure &= masks.flatten(1).any(1)
 
-        scale = predictor.original_size[1] / predictor.input_size[1]
+        # Sizes are rounded and EfficientSAM's images stretched, so the axes differ in scale.
+        height, width = (
+            before / after
+            for before, after in zip(predictor.original_size, predictor.input_size, strict=True)
+        )
+        boxes = boxes * boxes.new_tensor([width, height, width, height])
         return [
             self._annotation(
                 encode_mask(masks[row].cpu().numpy()),
-                (boxes[row] * scale).tolist(),
+                boxes[row].tolist(),
                 id=first_id + number,
                 predicted_iou=iou_pred[row].item(),
                 stability_score=stability[row].item(),

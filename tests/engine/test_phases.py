@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from data_engine.annotation.annotators import NoAnnotator, SimulatedAnnotator
 from data_engine.annotation.overlap import without_duplicates
@@ -25,6 +26,7 @@ from sam_train.data.store.bad_samples import BadSampleLog
 from sam_train.data.store.shards import read_shard, write_shard
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.inference.tiled_mask_generator import TiledMaskGenerator
+from sam_train.modeling.build import build_efficient_sam
 
 Phases = dict[str, Callable[..., Any]]
 
@@ -109,6 +111,27 @@ def test_a_prefilled_mask_says_which_box_it_came_from(
     assert provenance["prompts"][0]["type"] == "box"
     x0, y0, x1, y1 = provenance["prompts"][0]["coords"]
     assert 0 <= x0 < x1 <= 64 and 0 <= y0 < y1 <= 64
+
+
+def test_the_box_of_a_prefilled_mask_is_in_pixels_of_the_image_along_both_axes(
+    stamp: Stamp,
+) -> None:
+    torch.manual_seed(0)  # any weights whose mask is not empty
+    predictor = TaskPredictor(build_efficient_sam(size="efficient_sam_ti", image_size=64))
+    predictor.set_task(Task("wide", np.zeros((20, 40, 3), np.uint8)))
+    phase = SemiAutomatic(
+        predictor,
+        stamp,
+        NoAnnotator(predictor, stamp, lambda key: []),
+        pred_iou_thresh=-np.inf,
+        stability_score_thresh=-np.inf,
+    )
+    boxes = torch.tensor([[0.0, 0.0, 64.0, 64.0]])
+
+    (annotation,) = phase._masks_in_boxes(boxes, first_id=1)
+
+    assert annotation["provenance"]["prompts"][0]["coords"] == [0, 0, 40, 20]
+    assert annotation["point_coords"] == [[20, 10]]
 
 
 def test_automatic_masks_leave_out_what_is_there_and_say_which_point_made_them(
