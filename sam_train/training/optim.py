@@ -41,7 +41,7 @@ class StepSchedule:
 
 @dataclass(frozen=True)
 class CosineSchedule:
-    """Half a cosine from 1 down to `final`, times a linear warm-up over the first `warmup` steps."""
+    """Half a cosine from 1 to `final`, times a linear warm-up over the first `warmup` steps."""
 
     warmup: int
     final: float = 0.0
