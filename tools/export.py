@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, help=".safetensors, or an official .pth")
     parser.add_argument("--out", type=Path, required=True, help="a folder that is not there yet")
     parser.add_argument("--model", help="name in sam_model_registry, for a .pth")
-    parser.add_argument("--opset", type=int, default=18, help="version of ONNX's operators")
+    parser.add_argument("--opset", type=int, default=20, help="version of ONNX's operators")
     parser.add_argument("--no-int8", action="store_true", help="leave out the quantised graphs")
     parser.add_argument("--report", type=Path, help="report.json whose numbers the card shows")
     parser.add_argument("--license", help="of the weights, for the card")

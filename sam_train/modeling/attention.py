@@ -58,6 +58,9 @@ class Attention(nn.Module):
         return x * x.shape[-1] ** -0.5
 
     def weigh(self, scores: Tensor, *, dim: int) -> Tensor:
+        if torch.compiler.is_exporting():  # ONNX Runtime's softmax of other axes than the last
+            scores = (scores - scores.amax(dim, keepdim=True)).exp()  # takes four times as long
+            return scores / scores.sum(dim, keepdim=True)
         return F.dropout(scores.softmax(dim), self.dropout, self.training)
 
 
@@ -89,7 +92,7 @@ class ImageToTokenAttention(Attention):
         weight = self.out_proj.weight.unflatten(1, (self.num_heads, -1))  # (C, heads, c)
         values = torch.einsum("nhtc,dhc->nhtd", values, weight).flatten(1, 2)
         weights = self.weigh(scores, dim=2).flatten(1, 2)  # (N, heads * T, HW)
-        return torch.baddbmm(self.out_proj.bias, weights.transpose(1, 2), values)
+        return weights.mT @ values + self.out_proj.bias
 
 
 def compare(
@@ -100,8 +103,7 @@ def compare(
     if tokens_are_fewer(tokens, layer, image):
         folded = torch.einsum("nhtc,hcd->nhtd", tokens, weight).flatten(1, 2)
         offsets = torch.einsum("nhtc,hc->nht", tokens, bias).flatten(1)[..., None]
-        image = image.expand(len(tokens), -1, -1).transpose(1, 2)
-        return torch.baddbmm(offsets, folded, image).unflatten(1, tokens.shape[1:3])
+        return (folded @ image.mT + offsets).unflatten(1, tokens.shape[1:3])
     projected = layer(image).unflatten(-1, bias.shape)  # (#N, HW, heads, c)
     if len(image) == 1:
         return torch.einsum("nhtc,phc->nhtp", tokens, projected[0])

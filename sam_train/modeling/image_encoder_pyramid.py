@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.modeling.cells import fold
+from sam_train.modeling.cells import fold, fold_twice
 from sam_train.modeling.layers import LayerNorm2d
 
 STRIDE = 16
@@ -108,7 +108,7 @@ class DetailPyramid(nn.Module):
         at_8, at_4 = F.gelu(self.norm_8(at_8)), F.gelu(at_4)
         affinity = F.normalize(self.conv_affinity(at_4).float(), dim=1)
         s1, s0 = self.conv_s1(at_8), self.conv_s0(at_4)
-        return torch.cat([fold(s1), fold(fold(s0)), fold(fold(affinity))], dim=1)
+        return torch.cat([fold(s1), fold_twice(s0), fold_twice(affinity)], dim=1)
 
 
 def patch_conv(in_channels: int, out_channels: int, side: int) -> nn.Conv2d:

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.modeling.cells import unfold
+from sam_train.modeling.cells import unfold_twice
 from sam_train.modeling.layers import MLP, LayerNorm2d
 from sam_train.modeling.mask_quality import MaskQuality
 
@@ -120,8 +120,10 @@ class MaskDecoder(nn.Module):
         low_res_logits = unfold_quarters(logits, *source.shape[-2:])
         iou_pred = self.iou_prediction_head(iou_token)
         if self.mask_quality is not None:
-            maps = unfold(unfold(maps))
-            low_res_logits = low_res_logits + torch.einsum("nkhw,nkm->nmhw", maps, map_weights)
+            maps = unfold_twice(maps)
+            low_res_logits = low_res_logits + (map_weights.mT @ maps.flatten(2)).unflatten(
+                2, maps.shape[2:]
+            )
             iou_pred = iou_pred + self.mask_quality(low_res_logits, maps)
         return low_res_logits, iou_pred
 
@@ -182,6 +184,5 @@ def unfold_quarters(
 ) -> Float[Tensor, "N M H W"]:
     """Puts pixels that are listed by cell, quarter and quarter of it back on their grid."""
     count, candidates = len(logits), logits.shape[-1]
-    grid = logits.reshape(count, height, width, 2, 2, 2, 2, candidates)
-    grid = grid.permute(0, 7, 1, 3, 5, 2, 4, 6)
-    return grid.reshape(count, candidates, 4 * height, 4 * width)
+    cells = logits.reshape(count, height * width, 16 * candidates).mT
+    return unfold_twice(cells.reshape(count, 16 * candidates, height, width))

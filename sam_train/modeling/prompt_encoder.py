@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, Prompts
-from sam_train.modeling.cells import unfold
+from sam_train.modeling.cells import unfold_twice
 from sam_train.modeling.layers import LayerNorm2d
 from sam_train.modeling.prompt_maps import (
     ELLIPSE,
@@ -143,8 +143,13 @@ class PromptEncoder(nn.Module):
         self, masks: Float[Tensor, "N 1 H W"], has_mask: Bool[Tensor, " N"]
     ) -> Float[Tensor, "N C h w"]:
         """Embeds mask prompts where there is one and the no-mask embedding elsewhere."""
-        dense = self.mask_downscaling(masks)
-        return torch.where(has_mask[:, None, None, None], dense, self.embed_no_mask(len(masks)))
+        *layers, out = self.mask_downscaling
+        has_mask = has_mask[:, None, None, None]
+        for layer in layers:
+            masks = layer(masks)
+        # Chosen before the last layer, a sixteenth of what it gives.
+        offset = torch.where(has_mask, out.bias[:, None, None], self.embed_no_mask(1)[..., :1, :1])
+        return F.conv2d(torch.where(has_mask, masks, 0), out.weight) + offset
 
     def add_maps(
         self,
@@ -170,7 +175,7 @@ class PromptEncoder(nn.Module):
         self, image_embeddings: Float[Tensor, "B embedding h w"]
     ) -> Float[Tensor, "B E 4*h 4*w"]:
         """The affinity features that an encoder folded into the last channels (none: E is 0)."""
-        return unfold(unfold(image_embeddings[:, 4 * self.embed_dim :]))
+        return unfold_twice(image_embeddings[:, 4 * self.embed_dim :])
 
 
 def of_prompts(x: Tensor, image_index: Int[Tensor, " N"]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.interaction.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, TOP_LEFT
-from sam_train.modeling.cells import fold
+from sam_train.modeling.cells import fold_twice
 
 # Standard deviations of a click's Gaussians, in shares of the frame's side.
 CLICK_WIDTHS = (1 / 64, 3 / 64, 1 / 8)
@@ -32,7 +32,7 @@ class PromptMaps(nn.Module):
 
     def forward(self, maps: Float[Tensor, "N maps H W"]) -> Float[Tensor, "N dense H//4 W//4"]:
         """The embedding in the first C channels, the maps themselves folded into the others."""
-        return torch.cat([self.out(F.gelu(self.hidden(maps))), fold(fold(maps))], dim=1)
+        return torch.cat([self.out(F.gelu(self.hidden(maps))), fold_twice(maps)], dim=1)
 
 
 def compare_with_prompts(

@@ -1,6 +1,6 @@
 import torch
 
-from sam_train.modeling.cells import fold, unfold
+from sam_train.modeling.cells import fold, fold_twice, unfold_twice
 
 
 def test_folding_lists_the_quarters_of_a_cell_before_the_channels() -> None:
@@ -11,4 +11,5 @@ def test_folding_lists_the_quarters_of_a_cell_before_the_channels() -> None:
 
 def test_unfolding_is_the_inverse() -> None:
     x = torch.randn(2, 3, 8, 12)
-    assert torch.equal(unfold(fold(x)), x)
+    assert torch.equal(fold_twice(x), fold(fold(x)))
+    assert torch.equal(unfold_twice(fold_twice(x)), x)

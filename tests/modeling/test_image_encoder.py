@@ -4,7 +4,7 @@ from timm.models.vision_transformer_sam import Attention
 from torch import Tensor
 
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.cells import fold, unfold
+from sam_train.modeling.cells import fold, fold_twice, unfold_twice
 from sam_train.modeling.image_encoder import CPU_TERMS, ImageEncoderViT, RelativeAttention
 from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
 from sam_train.modeling.layers import LayerNorm2d
@@ -47,14 +47,14 @@ def test_a_pyramid_starts_without_details() -> None:
 def test_affinity_features_are_unit_vectors_at_stride_4() -> None:
     encoder = small_pyramid()
     embedding = encoder(torch.randn(2, 3, 64, 64))
-    affinity = unfold(unfold(embedding[:, 4 * 16 :]))
+    affinity = unfold_twice(embedding[:, 4 * 16 :])
     assert affinity.shape == (2, encoder.affinity_dim, 16, 16)
     torch.testing.assert_close(affinity.norm(dim=1), torch.ones(2, 16, 16))
 
 
 def test_folded_details_reach_the_pixels_that_they_were_made_for() -> None:
     s1, s0 = torch.randn(2, 4, 8, 8), torch.randn(2, 2, 16, 16)  # of a 4 x 4 grid, C = 16
-    halves, quarters = split_details(torch.cat([fold(s1), fold(fold(s0))], dim=1), dim=16)
+    halves, quarters = split_details(torch.cat([fold(s1), fold_twice(s0)], dim=1), dim=16)
     assert torch.equal(unfold_quarters(quarters, 4, 4), s0)
     assert torch.equal(halves[1, 6 * 4 + 2], s1[1, :, 3, 4])  # cell 6: row 1, column 2
 

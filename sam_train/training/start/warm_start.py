@@ -23,7 +23,7 @@ from sam_train.interaction.prompts import (
     point_prompts,
 )
 from sam_train.interaction.sampling import to_input_frame
-from sam_train.modeling.cells import fold
+from sam_train.modeling.cells import fold_twice
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss
 
@@ -133,7 +133,7 @@ def noise_embeddings(
     content = position + noise * encoder.neck[-1].weight.detach()[:, None, None]
     if sam.prompt_encoder.prompt_maps is None:
         return content
-    affinity = fold(fold(noisy_affinity(masks, encoder.affinity_dim, generator)))
+    affinity = fold_twice(noisy_affinity(masks, encoder.affinity_dim, generator))
     details = content.new_zeros(len(masks), 3 * content.shape[1], *content.shape[2:])
     return torch.cat([content, details, affinity.to(content)], dim=1)
 
