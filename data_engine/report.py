@@ -1,14 +1,13 @@
 """The report of a run of the circle: report.json, and one HTML page that stands alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from data_engine.phase_run import entry_samples
-from data_engine.run_folder import read_json, write_json
+from data_engine.rounds import RoundFolder, finished_rounds
+from data_engine.run_folder import write_json
 from sam_train.data.images import encode_jpeg, read_image
 from sam_train.data.records import Sample, mask_phase
 from sam_train.data.rle import resize_rle
@@ -32,29 +31,6 @@ AUTOMATIC = "fully_automatic"
 PICTURES, PICTURE_SIDE = 6, 352
 
 
-@dataclass(frozen=True)
-class FinishedRound:
-    """What one round left in its folder."""
-
-    folder: Path
-    summary: dict[str, Any]  # round.json
-
-    @property
-    def name(self) -> str:
-        return self.folder.name.replace("_", " ").replace("-", " ", 1)
-
-    @cached_property
-    def evaluation(self) -> dict[str, Any] | None:
-        path = self.folder / "evaluation.json"
-        return read_json(path) if path.exists() else None
-
-    @property
-    def examples(self) -> list[dict]:
-        """The pictures of held-out objects, as they stand in the page."""
-        found = (self.evaluation or {}).get("examples", [])
-        return with_pictures(found, self.folder / "evaluation" / "examples")
-
-
 def write_report(run_dir: Path) -> None:
     """Writes RUN/report.json and RUN/report.html from the rounds that are finished so far."""
     rounds = finished_rounds(run_dir)
@@ -65,14 +41,7 @@ def write_report(run_dir: Path) -> None:
         file.write(report_page(run_dir, rounds).encode())
 
 
-def finished_rounds(run_dir: Path) -> list[FinishedRound]:
-    """The rounds that have a round.json, in order."""
-    files = sorted(run_dir.glob("rounds/*/round.json"))
-    rounds = [FinishedRound(file.parent, read_json(file)) for file in files]
-    return sorted(rounds, key=lambda turn: turn.summary["round"])
-
-
-def report_numbers(rounds: Sequence[FinishedRound]) -> dict[str, Any]:
+def report_numbers(rounds: Sequence[RoundFolder]) -> dict[str, Any]:
     """The content of report.json; `final` are all numbers of the last evaluation."""
     last, evaluated = rounds[-1].summary, last_evaluated(rounds)
     evaluation = evaluated.evaluation if evaluated else None
@@ -84,26 +53,27 @@ def report_numbers(rounds: Sequence[FinishedRound]) -> dict[str, Any]:
     }
 
 
-def last_evaluated(rounds: Sequence[FinishedRound]) -> FinishedRound | None:
+def last_evaluated(rounds: Sequence[RoundFolder]) -> RoundFolder | None:
     return next((turn for turn in reversed(rounds) if turn.evaluation), None)
 
 
-def report_page(run_dir: Path, rounds: Sequence[FinishedRound]) -> str:
+def report_page(run_dir: Path, rounds: Sequence[RoundFolder]) -> str:
     dataset = Dataset(run_dir / "dataset")
     manifest = dataset.read(rounds[-1].summary["dataset_version"])
-    means = {turn.name: turn.evaluation["mean"] for turn in rounds if turn.evaluation}
+    means = {turn.title: turn.evaluation["mean"] for turn in rounds if turn.evaluation}
     final = last_evaluated(rounds)
-    names = [turn.name for turn in rounds]
+    titles = [turn.title for turn in rounds]
     return render_page(
         "report.html.j2",
         folder=Path(__file__).parent,
         name=run_dir.resolve().name,
         rounds=rounds,
-        final=final,
+        final=final.evaluation if final else None,
+        examples=examples(final) if final else [],
         clicks=click_counts(final.evaluation["mean"]) if final and final.evaluation else [],
         curves=iou_curves(means),
         costs=[
-            bars(title, names, [turn.summary.get(key) or 0 for turn in rounds])
+            bars(title, titles, [turn.summary.get(key) or 0 for turn in rounds])
             for key, title in COSTS.items()
         ],
         automatic=list(islice(automatic_pictures(dataset, manifest), PICTURES)),
@@ -111,6 +81,12 @@ def report_page(run_dir: Path, rounds: Sequence[FinishedRound]) -> str:
         bad=bad_samples(run_dir),
         facts=origin(run_dir, manifest, rounds),
     )
+
+
+def examples(turn: RoundFolder) -> list[dict]:
+    """The pictures of held-out objects, as they stand in the page."""
+    found = (turn.evaluation or {}).get("examples", [])
+    return with_pictures(found, turn.evaluation_dir / "examples")
 
 
 def automatic_pictures(dataset: Dataset, manifest: Manifest) -> Iterator[dict[str, Any]]:
@@ -140,7 +116,7 @@ def bad_samples(run_dir: Path) -> dict[str, int]:
 
 
 def origin(
-    run_dir: Path, manifest: Manifest, rounds: Sequence[FinishedRound]
+    run_dir: Path, manifest: Manifest, rounds: Sequence[RoundFolder]
 ) -> dict[str, str | int | None]:
     """What a reader needs to get the same numbers."""
     seconds = sum(turn.summary["wall_seconds"] for turn in rounds)

@@ -1,10 +1,12 @@
-"""The rounds of the loop, and which images of the pool each of them gets."""
+"""The rounds of the loop: which images of the pool each gets, and what it leaves in its folder."""
 
 import logging
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from data_engine.pool import Pool, ingest
 from data_engine.run_folder import read_json, write_json
@@ -40,6 +42,63 @@ def check_rounds(rounds: Sequence[Round], phases: Iterable[str]) -> None:
         raise ValueError(
             f"rounds must be one of phase known and then any of {', '.join(phases)}, not {names}"
         )
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """What a round leaves in RUN/rounds/NN-PHASE. Its summary comes last: then it is finished."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def title(self) -> str:
+        """The name in words: `01 assisted manual`."""
+        return self.name.replace("_", " ").replace("-", " ", 1)
+
+    @property
+    def annotate(self) -> Path:
+        """The folder of its phase: a stats file for each shard that is finished."""
+        return self.path / "annotate"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "train" / "model.safetensors"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """The pictures and the rows behind the evaluation."""
+        return self.path / "evaluation"
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The numbers on held-out sets; None where there are none yet."""
+        path = self.path / "evaluation.json"
+        return read_json(path) if path.exists() else None
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.path / "round.json").exists()
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What a finished round counted and reached."""
+        return read_json(self.path / "round.json")
+
+    def write_evaluation(self, numbers: dict[str, Any]) -> None:
+        write_json(self.path / "evaluation.json", numbers)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        write_json(self.path / "round.json", summary)
+
+
+def finished_rounds(run_dir: Path) -> list[RoundFolder]:
+    """The rounds of a run that are finished, in order."""
+    folders = (RoundFolder(path.parent) for path in run_dir.glob("rounds/*/round.json"))
+    return sorted(folders, key=lambda folder: folder.summary["round"])
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
     """All rounds, then the report."""
     from data_engine.engine import Engine
     from data_engine.report import write_report
+    from data_engine.retraining import Retraining
     from data_engine.rounds import Round
 
     try:
@@ -95,16 +96,20 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         pool=instantiate(cfg.pool, _convert_="all"),
         phases={name: instantiate(phase) for name, phase in cfg.phases.items()},
         annotator=instantiate(cfg.annotator),
-        build_model=lambda: instantiate(cfg.model),
-        # Built anew for every round: callbacks and loggers remember their first run.
-        train=lambda sam, **run: instantiate(cfg.fit, _convert_="all")(sam, origin=origin, **run),
-        evaluate=evaluate,
         executor=instantiate(cfg.executor),
+        retrain=Retraining(
+            build_model=lambda: instantiate(cfg.model),
+            # Built anew for every round: callbacks and loggers remember their first run.
+            train=lambda sam, **run: instantiate(cfg.fit, _convert_="all")(
+                sam, origin=origin, **run
+            ),
+            continue_weights=cfg.continue_weights,
+            from_scratch=cfg.checkpoint is None,
+            seed=cfg.seed,
+        ),
+        evaluate=evaluate,
         config_sha256=config_sha256,
         images_per_shard=cfg.images_per_shard,
-        continue_weights=cfg.continue_weights,
-        from_scratch=cfg.checkpoint is None,
-        seed=cfg.seed,
     )
     engine.run()
     write_report(engine.run_dir)

@@ -11,7 +11,7 @@ from typing import Any
 from data_engine.accounting.ledger import Entry, GoldEntry, Ledger
 from data_engine.annotation.overlap import best_iou
 from data_engine.people.actions import WHOLE_IMAGE
-from data_engine.run_folder import read_json
+from data_engine.rounds import finished_rounds
 from sam_train.data.rle import Rle
 
 Row = dict[str, Any]
@@ -121,7 +121,7 @@ def gains_of(run_dir: Path | None) -> list[Row]:
     """The rounds of the loop: what the model gained for an hour of annotation."""
     if run_dir is None:
         return []
-    rows = [read_json(path) for path in sorted(run_dir.glob("rounds/*/round.json"))]
+    rows = [turn.summary for turn in finished_rounds(run_dir)]
     keys = ("round", "phase", "masks_per_image", "seconds_per_mask", "annotator_hours")
     gains = ("iou_at_1", "iou_at_3", "iou_at_5", "iou_gain_per_hour")
     return [{key: row.get(key) for key in (*keys, *gains)} for row in rows]

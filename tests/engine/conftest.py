@@ -18,6 +18,7 @@ from data_engine.phases.fully_automatic import FullyAutomatic
 from data_engine.phases.object_detector import DetectorTraining
 from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.pool import Pool
+from data_engine.retraining import Retraining
 from data_engine.rounds import Round
 from sam_train.data.scenes import SceneSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
@@ -105,10 +106,9 @@ def small_engine(run_dir: Path, **changes: Any) -> Engine:
         "pool": scene_pool(6),
         "phases": small_phases(),
         "annotator": partial(SimulatedAnnotator, max_clicks=2, seconds_per_mask_limit=1e9),
-        "build_model": partial(build_sam_tiny, **TINY),
-        "train": save_unchanged,
-        "evaluate": made_up_numbers,
         "executor": LocalExecutor(),
+        "retrain": Retraining(partial(build_sam_tiny, **TINY), save_unchanged),
+        "evaluate": made_up_numbers,
         "config_sha256": "config",
         "images_per_shard": 2,
     }

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,10 +114,11 @@ def test_a_run_that_fails_between_its_steps_goes_on(
 
         return fail
 
+    train = whole.retrain.train
     for failing in (
-        {"train": failing_at(whole.train, "02-")},
+        {"retrain": replace(whole.retrain, train=failing_at(train, "02-"))},
         {"evaluate": failing_at(whole.evaluate, "02-")},
-        {"train": failing_at(whole.train, "03-")},
+        {"retrain": replace(whole.retrain, train=failing_at(train, "03-"))},
     ):
         with pytest.raises(KeyboardInterrupt):
             engine(tmp_path, **failing).run()
