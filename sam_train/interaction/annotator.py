@@ -39,15 +39,18 @@ class TrainingAnnotator:
         box_noise_max: float = 20.0,
         mask_feedback: bool = True,
     ) -> None:
-        self.num_corrections = num_corrections
-        self.fewest_corrections = (
-            num_corrections if fewest_corrections is None else fewest_corrections
-        )
-        if not 0 <= self.fewest_corrections <= num_corrections:
+        if num_corrections < 0:
+            raise ValueError(f"num_corrections is {num_corrections}; it must be at least 0")
+        fewest = num_corrections if fewest_corrections is None else fewest_corrections
+        if not 0 <= fewest <= num_corrections:
             raise ValueError(
                 f"fewest_corrections is {fewest_corrections}; it must be from 0 to "
                 f"num_corrections, {num_corrections}"
             )
+        if not 0 <= box_probability <= 1:
+            raise ValueError(f"box_probability is {box_probability}; it must be from 0 to 1")
+        self.num_corrections = num_corrections
+        self.fewest_corrections = fewest
         self.rounds_without_point = rounds_without_point
         self.box_probability = box_probability
         self.box_noise_std = box_noise_std

@@ -92,10 +92,10 @@ class MaskLoss(nn.Module):
         The grid of `gt_masks` is the resolution of the loss; logits are enlarged to it.
         Masks that are not `candidates` for their prompt take no part. `loss` has gradients.
         """
-        rank, iou = self._judge(mask_logits.detach(), gt_masks)
-        best = rank.masked_fill(~candidates, torch.inf).argmin(1, keepdim=True)
+        mask_losses, iou = self._compare(mask_logits.detach(), gt_masks)
+        best = mask_losses.masked_fill(~candidates, torch.inf).argmin(1, keepdim=True)
         mask_loss, focal, dice = LossOfBest.apply(
-            take(mask_logits, best), gt_masks, self.focal_weight, self.dice_weight
+            take_candidate(mask_logits, best), gt_masks, self.focal_weight, self.dice_weight
         )
         iou_error = (iou_pred - iou).square()
         if self.iou_loss_on == "best":
@@ -106,20 +106,20 @@ class MaskLoss(nn.Module):
         return {"loss": total, "focal": focal, "dice": dice, "iou": iou_error}
 
     @torch.no_grad()
-    def _judge(
+    def _compare(
         self, mask_logits: Float[Tensor, "N M h w"], gt_masks: Bool[Tensor, "N H W"]
     ) -> tuple[Float[Tensor, "N M"], Float[Tensor, "N M"]]:
         """The mask loss of each candidate (0 where there is no choice) and its IoU."""
-        ranks, ious = [], []
+        mask_losses, ious = [], []
         for logits, masks in in_chunks(mask_logits, gt_masks):
             logits = enlarge(logits, masks)
             masks = masks[:, None]  # (n, 1, H, W)
             ious.append(mask_iou(logits > 0, masks))
-            ranks.append(torch.zeros_like(ious[-1]))
+            mask_losses.append(torch.zeros_like(ious[-1]))
             if logits.shape[1] > 1:
                 focal, dice = focal_loss(logits, masks), dice_loss(logits, masks)
-                ranks[-1] = self.focal_weight * focal + self.dice_weight * dice
-        return torch.cat(ranks), torch.cat(ious)
+                mask_losses[-1] = self.focal_weight * focal + self.dice_weight * dice
+        return torch.cat(mask_losses), torch.cat(ious)
 
 
 class LossOfBest(torch.autograd.Function):
@@ -160,14 +160,14 @@ class LossOfBest(torch.autograd.Function):
         return grad[:, None, None, None] * gradients, None, None, None
 
 
-def take(
-    mask_logits: Float[Tensor, "N M h w"], best: Int[Tensor, "N 1"]
+def take_candidate(
+    mask_logits: Float[Tensor, "N M h w"], chosen: Int[Tensor, "N 1"]
 ) -> Float[Tensor, "N 1 h w"]:
-    """One candidate of each object (`index_select` takes a fifth of the time of [...])."""
+    """The chosen candidate of each object; `index_select` is five times as fast as indexing."""
     if mask_logits.shape[1] == 1:
         return mask_logits
-    first = mask_logits.shape[1] * torch.arange(len(best), device=best.device)
-    return mask_logits.flatten(0, 1).index_select(0, first + best[:, 0])[:, None]
+    first = mask_logits.shape[1] * torch.arange(len(chosen), device=chosen.device)
+    return mask_logits.flatten(0, 1).index_select(0, first + chosen[:, 0])[:, None]
 
 
 def in_chunks(

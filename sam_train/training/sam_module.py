@@ -101,7 +101,7 @@ class SamModule(StepModule):
         for new_point, weight in zip(plan, self.rules.weights(len(plan)), strict=True):
             annotate = self._annotator_of(batch, step)
             prompts = annotate(prompts, low_res_logits, new_point=new_point)
-            batch = self.judged(batch, prompts)
+            batch = self.with_targets(batch, prompts)
             with torch.set_grad_enabled(weight > 0):
                 low_res_logits, losses = self.play_round(shared, prompts, batch)
             if weight > 0:
@@ -117,8 +117,8 @@ class SamModule(StepModule):
             torch.stack(kept).sum().backward()
         return rounds, low_res_logits > 0
 
-    def judged(self, batch: Batch, prompts: Prompts) -> Batch:
-        """The batch with the masks that a round is judged by: its own."""
+    def with_targets(self, batch: Batch, prompts: Prompts) -> Batch:
+        """The batch with the masks that a round's answers are compared with: here its own."""
         return batch
 
     def _annotator_of(self, batch: Batch, step: int = 0) -> Callable[..., Prompts]:

@@ -4,9 +4,10 @@ import math
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from lightning import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
@@ -15,7 +16,12 @@ from sam_train.interaction.draws import mix_seeds
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.weights import first_difference
 from sam_train.training.optim import Optimization, Progress
-from sam_train.training.scale.ranks import average_gradients, gradient_norm, scale_gradients
+from sam_train.training.scale.ranks import (
+    average_gradients,
+    gradient_norm,
+    scale_gradients,
+    sum_over_ranks,
+)
 from sam_train.training.scale.sharding import shard_encoder
 
 
@@ -37,10 +43,18 @@ class StepModule(LightningModule):
     def learn(self, batch: Batch, step: int) -> tuple[dict[str, float], dict[str, Any]]:
         """Adds the gradients of a batch to those of the parameters.
 
-        Returns what is logged, means over all ranks with `train/loss` among them, and what the
+        Returns the means over all ranks that are logged, `train/loss` among them, and what the
         callbacks get.
         """
         raise NotImplementedError
+
+    def learn_mean(self, losses: Float[Tensor, " B"]) -> float:
+        """Differentiates the mean of the losses of all ranks' images, and returns it."""
+        total, images, ranks = sum_over_ranks(
+            [losses.sum().item(), float(len(losses)), 1.0], self.device
+        )
+        (losses.sum() * ranks / images).backward()  # gradients are averaged over the ranks
+        return total / images
 
     @property
     def learner(self) -> nn.Module:
@@ -79,7 +93,7 @@ class StepModule(LightningModule):
         progress = Progress(step, int(self.images_seen), self.trainer.max_steps)
         self.log("train/lr", self.optimization.set_lr(optimizer, progress))
         optimizer.zero_grad()
-        statistics = [buffer.clone() for buffer in self.sam.buffers()]
+        buffers = [buffer.clone() for buffer in self.sam.buffers()]  # statistics of batch norms
 
         means, found = self.learn(batch, step)
         is_finite = self._prepare_gradients() and math.isfinite(means["train/loss"])
@@ -87,7 +101,7 @@ class StepModule(LightningModule):
             self._log(means)
         else:
             optimizer.zero_grad()
-            for buffer, before in zip(self.sam.buffers(), statistics, strict=True):
+            for buffer, before in zip(self.sam.buffers(), buffers, strict=True):
                 buffer.copy_(before)
         optimizer.step()  # without gradients it only counts the step
         self.images_seen += len(batch["images"]) * self.trainer.world_size

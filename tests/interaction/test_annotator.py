@@ -85,6 +85,13 @@ def test_more_fewest_corrections_than_corrections_are_refused() -> None:
         TrainingAnnotator(num_corrections=2, fewest_corrections=3)
 
 
+def test_rounds_and_odds_that_there_are_not_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_corrections is -1; it must be at least 0"):
+        TrainingAnnotator(num_corrections=-1)
+    with pytest.raises(ValueError, match="box_probability is 2.0; it must be from 0 to 1"):
+        TrainingAnnotator(box_probability=2.0)
+
+
 def test_a_first_point_lies_in_the_mask_and_is_foreground() -> None:
     gt_masks = draw_rectangles(200)
     prompts = annotate(TrainingAnnotator(box_probability=0.0), gt_masks)

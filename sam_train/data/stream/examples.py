@@ -50,6 +50,19 @@ class ExampleMaker:
     reduced_decode: bool = False
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_masks < 1:
+            raise ValueError(f"make_example.max_masks is {self.max_masks}; it must be at least 1")
+        if not 0 <= self.color_jitter <= 1:
+            raise ValueError(f"make_example.color_jitter is {self.color_jitter}; it is from 0 to 1")
+        if self.scale_range is None:
+            return
+        if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ValueError(
+                f"make_example.scale_range is {list(self.scale_range)}; it must be two positive "
+                "numbers, the smaller one first: [0.1, 2.0]"
+            )
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Example:
         """Raises a BadSample where the image, its record or all of its masks are of no use."""
         info = sample.record["image"]

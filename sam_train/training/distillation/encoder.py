@@ -13,7 +13,6 @@ from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.teacher_embeddings import embedding_shape
 from sam_train.training.optim import Optimization
 from sam_train.training.rounds import RoundRules
-from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.step import StepModule
 
 
@@ -49,11 +48,7 @@ class EncoderDistillation(StepModule):
         embeddings = self.sam.encode(batch["images"], batch["input_sizes"])
         target = self.embeddings.of(batch["keys"]).to(self.device)
         losses = embedding_losses(embeddings, target, batch, image_size=self.sam.image_size)
-        total, images, ranks = sum_over_ranks(
-            [losses.sum().item(), float(len(losses)), 1.0], self.device
-        )
-        (losses.sum() * ranks / images).backward()
-        return {"train/loss": total / images}, {}
+        return {"train/loss": self.learn_mean(losses)}, {}
 
 
 def embedding_losses(

@@ -60,7 +60,7 @@ class PromptDistillation(SamModule):
         check_views(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     @torch.no_grad()
-    def judged(self, batch: Batch, prompts: Prompts) -> TaughtBatch:
+    def with_targets(self, batch: Batch, prompts: Prompts) -> TaughtBatch:
         """The batch with the teacher's answer to the prompts as its masks, cut to the image."""
         embeddings = self.embeddings.of(batch["keys"]).to(self.device, torch.float32)
         logits, iou_pred = self.teacher.decode(embeddings, prompts, batch["image_index"])
@@ -83,7 +83,7 @@ class PromptDistillation(SamModule):
     ) -> tuple[Float[Tensor, "N h w"], ObjectLosses]:
         """The student's logits of the preferred candidate, its losses and measures."""
         is_taught = "taught_masks" in batch  # not where only memory is measured
-        taught = cast(TaughtBatch, batch) if is_taught else self.judged(batch, prompts)
+        taught = cast(TaughtBatch, batch) if is_taught else self.with_targets(batch, prompts)
         logits, iou_pred = self.sam.decode(image_embeddings, prompts, taught["image_index"])
         logits, iou_pred = logits.float(), iou_pred.float()
         sizes = sizes_on_grid(

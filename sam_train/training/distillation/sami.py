@@ -1,4 +1,4 @@
-"""Masked-image pre-training that tells a teacher's features: SAMI (EfficientSAM, section 3)."""
+"""Masked-image pre-training that predicts a teacher's features: SAMI (EfficientSAM, section 3)."""
 
 from typing import Any
 
@@ -13,16 +13,15 @@ from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
 from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.encoder import check_views, embedding_losses
 from sam_train.training.optim import Optimization
-from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.step import StepModule
 
 
 class SamiPretraining(StepModule):
-    """Pre-trains a plain ViT: from a quarter of an image it tells what the teacher sees everywhere.
+    """Pre-trains a plain ViT: from a few patches of an image it predicts the teacher's features.
 
     Only the encoder's patches, positions and blocks learn; its neck and SAM's decoder learn after
-    it, in a training with `fit=pretrained`. Sizes of `decoder_*` and `mask_ratio` are the
-    paper's (section 4.1).
+    it, in a training with `fit=pretrained`. The defaults of `decoder_*` and `mask_ratio`, the
+    share of the patches that is hidden, are the paper's (section 4.1).
     """
 
     def __init__(
@@ -76,11 +75,7 @@ class SamiPretraining(StepModule):
         features = self.autoencoder(images)
         target = self.embeddings.of(batch["keys"]).to(self.device)
         losses = embedding_losses(features, target, batch, image_size=self.sam.image_size)
-        total, count, ranks = sum_over_ranks(
-            [losses.sum().item(), float(len(losses)), 1.0], self.device
-        )
-        (losses.sum() * ranks / count).backward()
-        return {"train/loss": total / count}, {}
+        return {"train/loss": self.learn_mean(losses)}, {}
 
 
 class MaskedAutoencoder(nn.Module):
@@ -113,22 +108,22 @@ class MaskedAutoencoder(nn.Module):
         nn.init.normal_(self.hidden_token, std=0.02)
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B F h w"]:
-        """What the teacher would give; another quarter of the patches is seen in each call."""
+        """The teacher's features as predicted from other visible patches in each call."""
         encoder = self.image_encoder
         size = (encoder.embedding_size, encoder.embedding_size)
         positions = encoder.positions(size)
         visible, hidden = self._split(len(images), positions.shape[1], images.device)
-        tokens = take(encoder.embed_patches(images) + positions, visible)
+        tokens = tokens_at(encoder.embed_patches(images) + positions, visible)
         for block in encoder.blocks:
             tokens = block(tokens)
 
         places = self.position_to_decoder(positions).expand(len(images), -1, -1)
-        anchors = self.to_decoder(tokens) + take(places, visible)
-        decoded = self.hidden_token + take(places, hidden)
+        anchors = self.to_decoder(tokens) + tokens_at(places, visible)
+        decoded = self.hidden_token + tokens_at(places, hidden)
         for block in self.blocks:
             decoded = block(decoded, anchors)
         order = torch.cat([visible, hidden], 1).argsort(1)
-        features = self.head(self.norm(take(torch.cat([anchors, decoded], 1), order)))
+        features = self.head(self.norm(tokens_at(torch.cat([anchors, decoded], 1), order)))
         return features.transpose(1, 2).unflatten(2, size)
 
     def _split(
@@ -160,6 +155,6 @@ class CrossAttentionBlock(nn.Module):
         return hidden + self.mlp(hidden)
 
 
-def take(tokens: Float[Tensor, "B n D"], places: Int[Tensor, "B m"]) -> Float[Tensor, "B m D"]:
+def tokens_at(tokens: Float[Tensor, "B n D"], places: Int[Tensor, "B m"]) -> Float[Tensor, "B m D"]:
     """The tokens at some places of each image."""
     return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))

@@ -28,6 +28,8 @@ class Checkpoints(Checkpoint):
     ) -> None:
         if keep < 1:
             raise ValueError(f"checkpoints.keep is {keep}; at least 1 is needed to go on")
+        if every_n_steps is not None and every_n_steps < 1:
+            raise ValueError(f"checkpoints.every_n_steps is {every_n_steps}; it must be at least 1")
         self.minutes = minutes
         self.every_n_steps = every_n_steps
         self.keep = keep

@@ -10,6 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.training.scale.ranks import sum_over_ranks
+from sam_train.training.watch.interval import check_interval
 from sam_train.training.watch.validation import evaluation_mode, images_of_rank
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ class EmptyPredictionWarning(Callback):
     """
 
     def __init__(self, max_share: float, window: int) -> None:
+        if window < 1:
+            raise ValueError(f"callbacks.empty.window is {window}; it must be at least 1 step")
         self.max_share = max_share
         self.shares: deque[float] = deque(maxlen=window)
         self.warned = False
@@ -56,6 +59,7 @@ class AutomaticMasks(Callback):
         max_images: int = 4,
         smallest_share: float = 0.5,
     ) -> None:
+        check_interval("automatic_masks", every_n_steps)
         self.image_sets = image_sets
         self.every_n_steps = every_n_steps
         self.generator = generator

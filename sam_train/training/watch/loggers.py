@@ -55,9 +55,9 @@ def log_picture(log: Logger, name: str, picture: UInt8[np.ndarray, "H W 3"], *, 
         log.experiment.add_image(name, picture, step, dataformats="HWC")
 
 
-def at_most(picture: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture, smaller if its longest side has more pixels."""
-    scale = side / max(picture.shape[:2])
+def shrink(picture: UInt8[np.ndarray, "H W 3"], longest_side: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture with at most `longest_side` pixels a side."""
+    scale = longest_side / max(picture.shape[:2])
     if scale >= 1:
         return picture
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

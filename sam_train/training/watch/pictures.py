@@ -11,7 +11,8 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from sam_train.data.stream.collate import Batch
-from sam_train.training.watch.loggers import LONGEST_SIDE, at_most, log_picture
+from sam_train.training.watch.interval import check_interval
+from sam_train.training.watch.loggers import LONGEST_SIDE, log_picture, shrink
 
 GREEN, RED = (60, 220, 60), (230, 60, 60)
 MASKS_PER_IMAGE = 6  # more outlines hide each other
@@ -24,6 +25,7 @@ class PredictionPictures(Callback):
     """
 
     def __init__(self, every_n_steps: int, *, max_images: int = 8) -> None:
+        check_interval("pictures", every_n_steps)
         self.every_n_steps = every_n_steps
         self.max_images = max_images
 
@@ -33,7 +35,7 @@ class PredictionPictures(Callback):
         if trainer.global_step % self.every_n_steps or not trainer.is_global_zero:
             return
         drawn = draw_batch(batch, outputs["pred_masks"], max_images=self.max_images)
-        picture = at_most(drawn, LONGEST_SIDE)
+        picture = shrink(drawn, LONGEST_SIDE)
         folder = Path(trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{trainer.global_step:07d}.jpg"

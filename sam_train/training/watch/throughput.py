@@ -8,6 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from sam_train.data.stream.collate import Batch
 from sam_train.training.scale.ranks import sum_over_ranks
+from sam_train.training.watch.interval import check_interval
 
 
 class Throughput(Callback):
@@ -17,6 +18,7 @@ class Throughput(Callback):
     """
 
     def __init__(self, *, every_n_steps: int = 10) -> None:
+        check_interval("throughput", every_n_steps)
         self.every_n_steps = every_n_steps
         self.start = self.waiting_since = self.waited = 0.0
         self.images = self.masks = 0

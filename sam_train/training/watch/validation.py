@@ -19,6 +19,7 @@ from sam_train.interaction.sampling import error_centre, mask_boxes, mask_centre
 from sam_train.modeling.sam import Sam
 from sam_train.training.rounds import most_confident
 from sam_train.training.scale.ranks import sum_over_ranks
+from sam_train.training.watch.interval import check_interval
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class ClickValidation(Callback):
         max_masks: int = 16,
         clicks: Sequence[int] = (1, 3, 5),
     ) -> None:
+        check_interval("validation", every_n_steps)
         self.image_sets = image_sets
         self.every_n_steps = every_n_steps
         self.max_images = max_images

@@ -155,3 +155,18 @@ def test_object_seeds_depend_on_seed_key_and_id():
     seeds = {object_seed(s, k, i) for s in (0, 1) for k in ("a", "b") for i in (0, 1)}
     assert len(seeds) == 8
     assert object_seed(0, "a", 0) == object_seed(0, "a", 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_masks", 0),
+        ("color_jitter", 1.5),
+        ("scale_range", [0.5]),
+        ("scale_range", [2.0, 0.1]),
+        ("scale_range", [0.0, 1.0]),
+    ],
+)
+def test_settings_that_cannot_give_an_example_are_refused_at_once(key: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"make_example.{key} is "):
+        ExampleMaker(image_size=64, mask_size=16, **{key: value})

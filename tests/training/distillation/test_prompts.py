@@ -42,7 +42,7 @@ def test_a_round_is_judged_by_what_the_teacher_answers_to_the_same_prompts(
         seen = teacher.encode(batch["images"], batch["input_sizes"])
         logits, iou_pred = teacher.decode(seen, prompts, batch["image_index"])
 
-    judged = PromptDistillation(student, **settings).judged(batch, prompts)
+    judged = PromptDistillation(student, **settings).with_targets(batch, prompts)
 
     assert (judged["taught_masks"] == (logits > 0)).float().mean() > 0.99
     assert judged["preferred"].tolist() == iou_pred.argmax(1).tolist()
@@ -60,7 +60,7 @@ def test_what_the_teacher_sees_in_the_padding_is_no_part_of_its_masks(
     count = len(batch["gt_masks"])
     prompts = point_prompts(torch.full((count, 2), 20.0), torch.ones(count, dtype=torch.long))
 
-    judged = PromptDistillation(student, **settings).judged(batch, prompts)
+    judged = PromptDistillation(student, **settings).with_targets(batch, prompts)
 
     best = judged["taught_masks"][torch.arange(count), judged["preferred"]]
     half = best.shape[1] // 2

@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sam_train import wandb_run
-from sam_train.training.watch.loggers import at_most, log_picture, wandb_logger
+from sam_train.training.watch.loggers import log_picture, shrink, wandb_logger
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # W&B's own
 
@@ -70,8 +70,8 @@ def test_a_resumed_run_keeps_its_id(tmp_path: Path) -> None:
 
 def test_a_logged_picture_has_a_bounded_size(tmp_path: Path) -> None:
     picture = np.zeros((64, 128, 3), dtype=np.uint8)
-    assert at_most(picture, 128) is picture
-    assert at_most(picture, 32).shape == (16, 32, 3)
+    assert shrink(picture, 128) is picture
+    assert shrink(picture, 32).shape == (16, 32, 3)
 
     log = TensorBoardLogger(tmp_path, name="", version="")
     log_picture(log, "train/predictions", picture, step=1)
