@@ -29,7 +29,7 @@ class Clicked:
 
 
 @dataclass(frozen=True)
-class Answered:
+class BestMasks:
     """The most confident mask of each object after a click."""
 
     logits: Float[Tensor, "N H W"]  # at original size
@@ -69,8 +69,8 @@ def click_until_good(
     outcomes: dict[int, Clicked] = {}
     active = torch.arange(len(gt), device=gt.device)  # the objects of the rows of all tensors
     for count in range(1, max_clicks + 1):
-        answered = answer(predictor, coords, labels, mask_input)
-        masks = answered.logits > threshold
+        best_masks = most_confident(predictor, coords, labels, mask_input)
+        masks = best_masks.logits > threshold
         iou = mask_iou(masks, gt)
         done = (iou >= target_iou) | (count == max_clicks)
         for row in done.nonzero()[:, 0].tolist():
@@ -78,25 +78,25 @@ def click_until_good(
                 coords[row].cpu().numpy(),
                 labels[row].cpu().numpy(),
                 iou=iou[row].item(),
-                **answered.clicked(row, threshold),
+                **best_masks.clicked(row, threshold),
             )
         if done.all():
             break
 
         # The next click of those that are not good yet.
-        active, gt, mask_input = active[~done], gt[~done], answered.low_res_logits[~done]
+        active, gt, mask_input = active[~done], gt[~done], best_masks.low_res_logits[~done]
         next_coords, next_labels = error_centre(masks[~done], gt)
         coords = torch.cat([coords[~done], next_coords[:, None]], 1)
         labels = torch.cat([labels[~done], next_labels[:, None]], 1)
     return [outcomes[index] for index in range(len(outcomes))]
 
 
-def answer(
+def most_confident(
     predictor: SamPredictor,
     coords: Float[Tensor, "N P 2"],
     labels: Int[Tensor, "N P"],
     mask_input: Float[Tensor, "N 1 h w"] | None,
-) -> Answered:
+) -> BestMasks:
     """Asks for three masks after one click and for one after more; keeps the most confident.
 
     Clicks are (x, y) of the original image.
@@ -109,4 +109,4 @@ def answer(
     )
     best = (torch.arange(len(iou_pred), device=iou_pred.device), iou_pred.argmax(1))
     kept = low_res_logits[best][:, None]
-    return Answered(predictor.upscale(kept)[:, 0], kept, iou_pred[best])
+    return BestMasks(predictor.upscale(kept)[:, 0], kept, iou_pred[best])

@@ -178,6 +178,7 @@ def embedded_examples(predictor: SamPredictor, samples: Iterable[Sample]) -> Ite
     """The embedding in half precision, the input size and the boxes of each image with masks."""
     for sample in samples:
         boxes = [annotation["bbox"] for annotation in sample.record["annotations"]]
+        boxes = [box for box in boxes if min(box[2:]) > 0]  # SA-1B's are 0 wide for one pixel
         if not boxes:
             continue
         try:

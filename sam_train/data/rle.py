@@ -55,7 +55,7 @@ def joined_runs(
 
 
 def _mask_size(rle: Rle) -> tuple[int, int]:
-    """The (H, W) of a mask, which no lie about it makes too large to work on."""
+    """The (H, W) that an RLE names; ValueError for one that no mask has or that is too large."""
     match rle["size"]:
         case [int(height), int(width)] if (
             0 < min(height, width) <= max(height, width) <= MAX_SIDE

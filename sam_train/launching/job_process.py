@@ -60,7 +60,7 @@ class JobProcess:
             self._stopped_for = (state, reason)
             self._process.send_signal(signal.SIGTERM)
 
-    def ended(self) -> None:
+    def wait_for_end(self) -> None:
         """Waits for its end and leaves its status to `wait`; a signal handler may do so as well."""
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)

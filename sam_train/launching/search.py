@@ -21,7 +21,7 @@ from sam_train.launching.crew import Crew, ended_by_signals, run_jobs
 from sam_train.launching.job import Job, JobRecord
 from sam_train.launching.metrics import metrics_files, read_metrics
 from sam_train.launching.multirun import command_of, tell
-from sam_train.launching.space import example_of, overrides_of, split_space
+from sam_train.launching.space import first_values, overrides_of, split_space
 from sam_train.run_folder import is_locked, locked, require_same
 
 MAX_FAILURES = 3  # of trials in a row
@@ -49,7 +49,7 @@ def search(
     """One worker of the search in the folder of the sweep, until all its trials are done."""
     space, shared = split_space(overrides)
     shared = [each for each in shared if not each.startswith("output_dir=")]
-    loader.load_sweep_config(config, [*shared, *overrides_of(example_of(space))])  # is it legal?
+    loader.load_sweep_config(config, [*shared, *overrides_of(first_values(space))])  # is it legal?
     if "jobs" not in config.hydra.launcher:
         raise ValueError(
             "a search starts its trials where it runs: leave launcher=slurm out, and submit "

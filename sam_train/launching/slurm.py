@@ -33,7 +33,7 @@ class SlurmJob:
         environment = {**os.environ, "WANDB_RUN_GROUP": job.folder.parent.name}
         self._process = JobProcess(job, environment, records=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: self._process.forward(signal.SIGTERM))
-        self._process.ended()
+        self._process.wait_for_end()
         state = self._process.wait().state
         if state == "interrupted" and rank == 0:
             queue_again(os.environ["SLURM_JOB_ID"])
@@ -45,7 +45,7 @@ class SlurmJob:
         import submitit
 
         self._process.forward(signal.SIGUSR1)
-        self._process.ended()
+        self._process.wait_for_end()
         record = JobRecord(job.command, "waiting", "it met its time limit", attempts_of(job))
         write_record(job.folder, record)
         return submitit.helpers.DelayedSubmission(SlurmJob(), job)

@@ -72,7 +72,7 @@ def overrides_of(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={'null' if value is None else value}" for key, value in params.items()]
 
 
-def example_of(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+def first_values(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """The first value of each key, to see that the config takes them."""
     return {key: first_of(each) for key, each in space.items()}
 

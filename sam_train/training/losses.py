@@ -48,9 +48,10 @@ class MaskLoss(nn.Module):
     """The weighted losses of one round, one value for each object.
 
     Only the candidate with the lowest mask loss is trained (SAM, section 3). Left open by the
-    paper and chosen here: the IoU loss does not take part in that ranking (as in SAM 2), and
-    the IoU head learns from that candidate (`iou_loss_on: best`) or from all (`all`, as in
-    SAM 2's code; better at small scale, where choosing among the candidates loses most).
+    paper and chosen here: the IoU loss does not take part in that ranking (as in SAM 2), the
+    padding counts as background (EdgeSAM leaves it out), and the IoU head learns from that
+    candidate (`iou_loss_on: best`) or from all (`all`, as in SAM 2's code; better at small
+    scale, where choosing among the candidates loses most).
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from data_engine.annotation.overlap import without_duplicates
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import Task, TaskPredictor
 from data_engine.phases.fully_automatic import FullyAutomatic
-from data_engine.phases.object_detector import DetectorTraining
+from data_engine.phases.object_detector import DetectorTraining, embedded_examples
 from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.phases.shard_work import ShardJob, annotate_shard
 from data_engine.pool import to_sample
@@ -39,6 +39,11 @@ def samples() -> list[Sample]:
 
 def known(sample: Sample) -> list[Rle]:
     return [annotation["segmentation"] for annotation in sample.record["annotations"]]
+
+
+def xyxy(bbox: list[float]) -> list[float]:
+    x, y, width, height = bbox
+    return [x, y, x + width, y + height]
 
 
 def scene_task(sample: Sample, current: list[Annotation] | None = None) -> Task:
@@ -93,6 +98,19 @@ def test_prefilled_masks_are_not_doubled_and_wrong_ones_are_counted(
     assert len(annotated.annotations) == counts["added"] + counts["prefilled"] - counts["removed"]
     rles = [annotation["segmentation"] for annotation in annotated.annotations]
     assert (rle_iou(rles, rles) - np.eye(len(rles))).max() < phase.duplicate_iou
+
+
+def test_the_detector_does_not_learn_boxes_without_a_width(
+    samples: list[Sample], predictor: TaskPredictor
+) -> None:
+    first, second, *others = samples[0].record["annotations"]
+    first["bbox"][2] = 0.0  # as SA-1B writes a mask of one column
+    samples[0].record["annotations"] = [first, second]
+    samples[1].record["annotations"] = [dict(first)]
+
+    examples = list(embedded_examples(predictor, samples[:2]))
+
+    assert [boxes.tolist() for _, _, boxes in examples] == [[xyxy(second["bbox"])]]
 
 
 def test_a_prefilled_mask_says_which_box_it_came_from(

@@ -1,4 +1,4 @@
-"""From the decoder's answers in one crop to the masks that pass the filters on a single mask."""
+"""From the decoder's masks of one crop to the masks that pass the filters on a single mask."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -48,47 +48,47 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The decoder's masks of a crop, with the point of the crop that each is an answer to."""
+class DecodedMasks:
+    """The decoder's masks of a crop, each with the point of the crop that was clicked for it."""
 
     low_res_logits: Float[Tensor, "N h w"]
     iou_pred: Float[Tensor, " N"]
     points: Float[np.ndarray, "N 2"]
 
-    def keep(self, chosen: Bool[Tensor, " N"]) -> "Answers":
+    def keep(self, chosen: Bool[Tensor, " N"]) -> "DecodedMasks":
         points = self.points[chosen.cpu().numpy()]
-        return Answers(self.low_res_logits[chosen], self.iou_pred[chosen], points)
+        return DecodedMasks(self.low_res_logits[chosen], self.iou_pred[chosen], points)
 
-    def part(self, group: slice) -> "Answers":
-        return Answers(self.low_res_logits[group], self.iou_pred[group], self.points[group])
+    def part(self, group: slice) -> "DecodedMasks":
+        return DecodedMasks(self.low_res_logits[group], self.iou_pred[group], self.points[group])
 
 
-def confident(answers: Answers, pred_iou_thresh: float) -> Answers:
+def confident(decoded: DecodedMasks, pred_iou_thresh: float) -> DecodedMasks:
     """Those whose predicted IoU is above the threshold."""
     if pred_iou_thresh <= 0:
-        return answers
-    return answers.keep(answers.iou_pred > pred_iou_thresh)
+        return decoded
+    return decoded.keep(decoded.iou_pred > pred_iou_thresh)
 
 
 def crop_candidates(
-    answers: Answers,
+    decoded: DecodedMasks,
     crop: Crop,
     frame: int,
     thresholds: MaskThresholds,
     counts: Counter[str],
 ) -> Iterator[Candidate]:
-    """The candidates among the answers; `frame` is the side of the model's input.
+    """The candidates among the decoded masks; `frame` is the side of the model's input.
 
     What is left after each filter is added to the counts.
     """
-    counts["decoded"] += len(answers.points)
-    answers = confident(answers, thresholds.pred_iou)
-    counts["confident"] += len(answers.points)
-    if not len(answers.points):
+    counts["decoded"] += len(decoded.points)
+    decoded = confident(decoded, thresholds.pred_iou)
+    counts["confident"] += len(decoded.points)
+    if not len(decoded.points):
         return
-    axes = crop_axes(answers.low_res_logits, crop, frame)
-    for group, masks in tiled_masks(answers.low_res_logits, axes, thresholds.levels):
-        yield from _stable_candidates(answers.part(group), masks, crop, thresholds, counts)
+    axes = crop_axes(decoded.low_res_logits, crop, frame)
+    for group, masks in tiled_masks(decoded.low_res_logits, axes, thresholds.levels):
+        yield from _stable_candidates(decoded.part(group), masks, crop, thresholds, counts)
 
 
 def crop_axes(low_res_logits: Float[Tensor, "N h w"], crop: Crop, frame: int) -> tuple[Axis, Axis]:
@@ -100,7 +100,7 @@ def crop_axes(low_res_logits: Float[Tensor, "N h w"], crop: Crop, frame: int) ->
 
 
 def _stable_candidates(
-    answers: Answers,
+    decoded: DecodedMasks,
     masks: TiledMasks,
     crop: Crop,
     thresholds: MaskThresholds,
@@ -111,9 +111,9 @@ def _stable_candidates(
     if thresholds.stability > 0:
         stable = (stability >= thresholds.stability).nonzero().flatten().tolist()
     counts["stable"] += len(stable)
-    scores, iou_pred = stability.tolist(), answers.iou_pred.tolist()
+    scores, iou_pred = stability.tolist(), decoded.iou_pred.tolist()
     found = [
-        _candidate(masks.window(i), answers.points[i], iou_pred[i], scores[i], crop) for i in stable
+        _candidate(masks.window(i), decoded.points[i], iou_pred[i], scores[i], crop) for i in stable
     ]
 
     if thresholds.max_area_share < 1:

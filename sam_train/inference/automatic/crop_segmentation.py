@@ -13,8 +13,8 @@ from torch import Tensor
 from sam_train.inference.automatic.candidates import Box, Candidate, after_box_nms
 from sam_train.inference.automatic.crop_masks import (
     FILTERS,
-    Answers,
     Crop,
+    DecodedMasks,
     MaskThresholds,
     crop_candidates,
 )
@@ -95,20 +95,20 @@ def _segment_crop(
     candidates: list[Candidate] = []
     for start in range(0, len(points), settings.points_per_batch):
         with settings.model_precision(predictor.device):
-            answers = _ask(predictor, points[start : start + settings.points_per_batch])
+            decoded = _decode(predictor, points[start : start + settings.points_per_batch])
         with torch.autocast(predictor.device.type, enabled=False):
-            candidates += crop_candidates(answers, crop, frame, settings.thresholds, counts)
+            candidates += crop_candidates(decoded, crop, frame, settings.thresholds, counts)
     scores = torch.tensor([candidate.predicted_iou for candidate in candidates])
     candidates = after_box_nms(candidates, scores, settings.box_nms_thresh)
     counts["unique_in_crop"] += len(candidates)
     return [replace(found, mask=found.rle(crop.image_size)) for found in candidates], counts
 
 
-def _ask(predictor: SamPredictor, points: Float[np.ndarray, "P 2"]) -> Answers:
+def _decode(predictor: SamPredictor, points: Float[np.ndarray, "P 2"]) -> DecodedMasks:
     """Three masks for each point of the crop."""
     coords = predictor.transform.apply_coords(points, predictor.original_size)
     coords = torch.as_tensor(coords, device=predictor.device)[:, None]  # (P, 1, 2)
     labels = torch.ones(coords.shape[:2], dtype=torch.int, device=coords.device)
     low_res_logits, iou_pred = predictor.predict_low_res(coords, labels)
     points = points.repeat(iou_pred.shape[1], axis=0)
-    return Answers(low_res_logits.flatten(0, 1).float(), iou_pred.flatten().float(), points)
+    return DecodedMasks(low_res_logits.flatten(0, 1).float(), iou_pred.flatten().float(), points)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 Sums = dict[str, float]
 # Low-resolution logits (N, h, w) and predicted IoU (N,) of the masks that a user would be shown.
-Answer = Callable[[Prompts], tuple[Tensor, Tensor]]
+Decode = Callable[[Prompts], tuple[Tensor, Tensor]]
 
 
 class ClickValidation(Callback):
@@ -83,15 +83,15 @@ class ClickValidation(Callback):
             return {"masks": 0.0}
         index = torch.zeros(len(gt_masks), dtype=torch.int64, device=sam.device)
 
-        def answer(prompts: Prompts) -> tuple[Tensor, Tensor]:
+        def decode(prompts: Prompts) -> tuple[Tensor, Tensor]:
             logits, iou_pred = (part.float() for part in sam.decode(embeddings, prompts, index))
             return most_confident(logits, iou_pred, prompts.candidates(module.rules.ambiguous))
 
         side = gt_masks.shape[-1]
         sizes = sizes_on_grid(input_sizes, image_size=sam.image_size, side=side)
         inside, scale = inside_image(sizes, (side, side)), sam.image_size / side
-        clicked = play_clicks(answer, gt_masks, self.clicks, inside=inside, scale=scale)
-        boxed = play_box(answer, gt_masks, inside=inside, scale=scale)
+        clicked = play_clicks(decode, gt_masks, self.clicks, inside=inside, scale=scale)
+        boxed = play_box(decode, gt_masks, inside=inside, scale=scale)
         return {"masks": float(len(gt_masks)), **clicked, **boxed}
 
     def validate(self, trainer: Trainer, pl_module: LightningModule) -> Sums:
@@ -114,15 +114,15 @@ class ClickValidation(Callback):
 
 
 def play_box(
-    answer: Answer, gt_masks: Bool[Tensor, "N h w"], *, inside: Bool[Tensor, "1 h w"], scale: float
+    decode: Decode, gt_masks: Bool[Tensor, "N h w"], *, inside: Bool[Tensor, "1 h w"], scale: float
 ) -> Sums:
     """The sum of the IoUs that true boxes give, `inside` the image."""
-    logits, _ = answer(box_prompts(to_input_frame(mask_boxes(gt_masks), scale)))
+    logits, _ = decode(box_prompts(to_input_frame(mask_boxes(gt_masks), scale)))
     return {"iou_with_box": mask_iou((logits > 0) & inside, gt_masks).sum().item()}
 
 
 def play_clicks(
-    answer: Answer,
+    decode: Decode,
     gt_masks: Bool[Tensor, "N h w"],
     clicks: Sequence[int],
     *,
@@ -137,7 +137,7 @@ def play_clicks(
     labels = torch.full((len(gt_masks),), FOREGROUND, device=gt_masks.device)
     prompts, sums = point_prompts(centre, labels), Sums()
     for count in range(1, max(clicks) + 1):
-        logits, best_iou_pred = answer(prompts)
+        logits, best_iou_pred = decode(prompts)
         pred_masks = (logits > 0) & inside
         iou = mask_iou(pred_masks, gt_masks)
         if count in clicks:
