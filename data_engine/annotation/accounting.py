@@ -23,9 +23,9 @@ class Cost:
     brushed: int = 0  # masks with at least one stroke
 
     def per_mask(self, seconds_elsewhere: float = 0.0) -> dict[str, int | float]:
-        """The averages over the masks that people made, beside how many masks are new.
+        """How many masks are new, and the averages over those that people made.
 
-        `seconds_elsewhere` is time that belongs to no mask, spread over all of them.
+        `seconds_elsewhere` is time that belongs to no mask; it is spread over all of them.
         """
         by = max(self.masks_by_people, 1)
         return {

@@ -58,11 +58,11 @@ def affinity_loss(
 def pair_loss(
     features: Float[Tensor, "E K"], members: Bool[Tensor, "M K"], shares: Float[Tensor, "2 K"]
 ) -> Float[Tensor, ""]:
-    """The cross entropy of whether two of K pixels belong together by their features' cosine.
+    """The cross entropy of whether two pixels belong together, told from their features' cosine.
 
-    They do by the share of the masks with either that have both; pairs without any mask take no
-    part. Near pairs weigh more (`shares` are positions from 0 to 1); all pairs together weigh as
-    much as all apart.
+    They belong together by the share, among the masks with either of the two, of those with both;
+    pairs that are in no mask take no part. Near pairs weigh more (`shares` are positions from 0
+    to 1). Pairs that belong together and pairs that do not weigh the same in sum.
     """
     inside = members.float()
     both = inside.T @ inside  # (K, K)

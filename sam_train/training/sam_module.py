@@ -160,7 +160,7 @@ class SamModule(StepModule):
         return self._per_call
 
     def _learn_affinity(self, shared: Tensor, batch: Batch, step: int, *, images: int) -> None:
-        """Adds the gradient of the affinity loss to that of the embeddings, if they are made so.
+        """Adds the gradient of the affinity loss to that of embeddings with affinity features.
 
         The loss is the mean over all `images` of a step, of which these are some.
         """

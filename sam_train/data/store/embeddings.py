@@ -91,7 +91,7 @@ def write_rows(folder: Path, shard: str, embedded: Embedded) -> int:
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Raises OSError where the disk has not the room for so many bytes."""
+    """Raises OSError where the disk has less room than the `needed` bytes."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(

@@ -12,7 +12,7 @@ _ROUNDS = 4  # of a Feistel cipher; Luby and Rackoff 1988 prove that four suffic
 
 
 class Reading(NamedTuple):
-    """A part of what an epoch takes of one shard: from the `first` of its turns, `size` turns."""
+    """Successive turns of one shard in an epoch: `size` of them, from the `first` on."""
 
     shard: int
     first: int
@@ -22,9 +22,9 @@ class Reading(NamedTuple):
 class ImageOrder:
     """Says which image comes at a position, from 0 to without end, in constant time and memory.
 
-    An epoch takes each image `weight` times on average. The turns of a shard go through all of
-    its images before one comes again; the next epoch goes on where this one ended. A shard that
-    is taken more than once in an epoch is spread over it.
+    An epoch takes each image `weight` times on average. A turn of a shard takes one image; turns
+    go through all of its images before one comes again, and the next epoch goes on where this
+    one ended. A shard that is taken more than once in an epoch is spread over it.
 
     An epoch shuffles the shards, cuts them into groups of about `mixed_images` and shuffles the
     images of each group. So a reader needs only the shards of one group at a time.

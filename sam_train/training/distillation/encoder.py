@@ -38,7 +38,7 @@ class EncoderDistillation(StepModule):
         sam.prompt_encoder.load_state_dict(teacher.prompt_encoder.state_dict())
         sam.mask_decoder.load_state_dict(teacher.mask_decoder.state_dict())
         self.embeddings = embeddings
-        self.rules = RoundRules()  # those by which it is looked at meanwhile
+        self.rules = RoundRules()  # what `ClickValidation` decodes by
 
     def on_train_start(self) -> None:
         super().on_train_start()

@@ -32,8 +32,8 @@ def embed_version(
 ) -> int:
     """Fills a cache with the embeddings of a version, shard by shard, and returns their number.
 
-    Every image is seen whole, as at inference. The room that all take is said and looked for
-    first. Finished shards are kept, so an interrupted run goes on.
+    Every image is seen whole, as at inference. Raises OSError at the start where the disk has
+    not the room for all. Finished shards are kept, so an interrupted run goes on.
     """
     shape = embedding_shape(sam)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def embed(
     sam: Sam, samples: Iterable[Sample], *, batch_size: int, shard: str, on_bad: OnBad
 ) -> Iterator[tuple[str, Float16[np.ndarray, "C h w"]]]:
     """The key and the embedding of each image that can be decoded."""
-    seen = _seen(sam, samples, shard, on_bad)
-    while batch := list(islice(seen, batch_size)):
+    inputs = _model_inputs(sam, samples, shard, on_bad)
+    while batch := list(islice(inputs, batch_size)):
         keys, images, input_sizes = zip(*batch, strict=True)
         embeddings = sam.encode(
             torch.stack(images).to(sam.device), torch.tensor(input_sizes, device=sam.device)
@@ -68,7 +68,7 @@ def embed(
         yield from zip(keys, embeddings.half().cpu().numpy(), strict=True)
 
 
-def _seen(
+def _model_inputs(
     sam: Sam, samples: Iterable[Sample], shard: str, on_bad: OnBad
 ) -> Iterator[tuple[str, torch.Tensor, tuple[int, int]]]:
     """Images (3, S, S) of the input frame with their keys and sizes within it."""

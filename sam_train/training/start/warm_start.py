@@ -141,7 +141,7 @@ def noise_embeddings(
 def noisy_affinity(
     masks: Bool[Tensor, "N side side"], dim: int, generator: torch.Generator
 ) -> Float[Tensor, "N dim side side"]:
-    """Unit vectors that are alike within a mask and, with less right, in that of its neighbour.
+    """Unit vectors that are alike within a mask and, wrongly, within another mask of the batch too.
 
     The noise has the length of the signal, which makes the cosine of two pixels of a mask 0.5.
     """

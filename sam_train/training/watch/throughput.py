@@ -12,9 +12,9 @@ from sam_train.training.watch.interval import check_interval
 
 
 class Throughput(Callback):
-    """Logs images and masks a second of all ranks, and the share of the time without data.
+    """Logs images and masks a second of all ranks, and the share of the time they wait for data.
 
-    Beside them stand in the progress bar; GPU memory is the peak of this rank in GiB.
+    On a GPU also the peak of this rank's memory, in GiB. All are shown in the progress bar.
     """
 
     def __init__(self, *, every_n_steps: int = 10) -> None:
