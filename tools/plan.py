@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from sam_train.command_line import hydra_main
-from tools.planning.estimate import PAPER_GPUS, PAPER_HOURS, Need, need
+from tools.planning.estimate import PAPER_GPUS, PAPER_HOURS, PEAK_SHARE, Need, need
 
 TYPES = {
     "gpus": int,
@@ -47,6 +47,13 @@ def lines(found: Need, config: dict[str, Any]) -> Iterator[str]:
         f"{found.used_share:.1%} of its bf16 rate"
     )
     yield f"time        {found.hours:.1f} h, {found.hours * gpus:,.0f} GPU hours"
+    bf16, fp32 = (
+        found.hours_at(float(config["gpu"][rate])) for rate in ("bf16_tflops", "fp32_tflops")
+    )
+    yield (
+        f"            by FLOPs alone {bf16:,.1f} h in bf16, {fp32:,.1f} h in fp32, at "
+        f"{PEAK_SHARE:.0%} of the data sheet's rates"
+    )
     if hours := config["hours"]:
         needed = found.images / hours / 3600
         yield (

@@ -14,8 +14,8 @@ from sam_train.settings.source import find
 PATCH, WINDOW, NECK = 16, 14, 256
 PROMPT_ENCODER_WEIGHTS = 6_220
 DECODER_WEIGHTS, DECODER_LAYER_WEIGHTS = 4_058_340, 1_579_520  # of two layers; of one more
-# Of a prompt in a decoder of two layers, counted for 64 clicks: sam_train/modeling/attention.py.
-DECODER_PRODUCTS, UPSCALING_PRODUCTS = 830e6, 411e6
+# Of a prompt among 64 in a decoder of two layers: of its own, for each point, and of upscaling.
+DECODER_PRODUCTS, POINT_PRODUCTS, UPSCALING_PRODUCTS = 830e6, 63.5e6, 411e6
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def vit_of(model: dict[str, Any]) -> Vit:
     return Vit(width, depth, heads, len(global_blocks), model["image_size"])
 
 
-def decoder_products(layers: int) -> float:
-    """Of one prompt, forward."""
-    of_layers = (DECODER_PRODUCTS - UPSCALING_PRODUCTS) / 2.5  # its last attention is half a layer
+def decoder_products(layers: int, points: float) -> float:
+    """Of one prompt of so many points, forward; a box is two."""
+    of_two = DECODER_PRODUCTS + points * POINT_PRODUCTS - UPSCALING_PRODUCTS
+    of_layers = of_two / 2.5  # its last attention is half a layer
     return UPSCALING_PRODUCTS + of_layers * (layers + 0.5)
 
 
@@ -91,7 +92,7 @@ def sam_weights(vit: Vit, layers: int) -> int:
     return vit.weights() + PROMPT_ENCODER_WEIGHTS + decoder
 
 
-def image_flops(vit: Vit, *, layers: int, prompts: float, recomputed: bool) -> float:
-    """Of one image in training: `prompts` are masks times rounds, each encoder pass is one."""
+def image_flops(vit: Vit, *, layers: int, prompts: float, points: float, recomputed: bool) -> float:
+    """Of one image in training: `prompts` are masks times rounds, `points` those of each."""
     passes = 4 if recomputed else 3  # forward, twice that backward, forward again
-    return 2 * (passes * vit.products() + 3 * prompts * decoder_products(layers))
+    return 2 * (passes * vit.products() + 3 * prompts * decoder_products(layers, points))
