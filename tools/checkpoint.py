@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
 def read(source: Path, model: str | None) -> Any:
     """The model with the weights of a file, or of a folder of transformers."""
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
-    from sam_train.modeling.conversion.hugging_face import read_folder
+    from sam_train.modeling.weights.hugging_face import read_folder
 
     if source.is_dir():
         return read_folder(source)
@@ -55,7 +55,7 @@ def read(source: Path, model: str | None) -> Any:
 def write(sam: Any, target: Path) -> None:
     """Writes the weights as the target's name says."""
     from sam_train.modeling.checkpoint import save_model, save_official
-    from sam_train.modeling.conversion.hugging_face import write_folder
+    from sam_train.modeling.weights.hugging_face import write_folder
 
     if target.suffix == ".safetensors":
         name, config = sam.recipe

@@ -13,17 +13,17 @@ from sam_train.modeling.efficient_sam import (
     EfficientSam,
     PointEncoder,
 )
-from sam_train.modeling.image_encoder import ImageEncoderViT
-from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
-from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
-from sam_train.modeling.image_encoder_timm import WEIGHT_OPTIONS, ImageEncoderTimm
-from sam_train.modeling.image_encoder_tiny_vit import ImageEncoderTinyViT
+from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
+from sam_train.modeling.image_encoder.pyramid import ImageEncoderPyramid
+from sam_train.modeling.image_encoder.timm_trunk import WEIGHT_OPTIONS, ImageEncoderTimm
+from sam_train.modeling.image_encoder.tiny_vit import ImageEncoderTinyViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
+from sam_train.modeling.maps.prompt_maps import NUM_MAPS
 from sam_train.modeling.mask_decoder import MaskDecoder
 from sam_train.modeling.prompt_encoder import PromptEncoder
-from sam_train.modeling.prompt_maps import NUM_MAPS
 from sam_train.modeling.sam import Sam
 from sam_train.modeling.transformer import TwoWayTransformer
-from sam_train.modeling.weights import load_checkpoint
+from sam_train.modeling.weights.loading import load_checkpoint
 
 Model = TypeVar("Model", bound=Sam)
 

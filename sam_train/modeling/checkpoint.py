@@ -13,7 +13,7 @@ from sam_train.data.store.durable import durable_file, file_sha256
 from sam_train.modeling.build import sam_model_registry
 from sam_train.modeling.efficient_sam import EfficientSam
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import (
+from sam_train.modeling.weights.loading import (
     load_checkpoint,
     load_official,
     official_state_dict,

@@ -62,8 +62,14 @@ class MLP(nn.Module):
 def sam_neck(in_chans: int, out_chans: int) -> nn.Sequential:
     """What SAM puts after the blocks of an image encoder."""
     return nn.Sequential(
-        nn.Conv2d(in_chans, out_chans, kernel_size=1, bias=False),
-        LayerNorm2d(out_chans),
-        nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
-        LayerNorm2d(out_chans),
+        nn.Conv2d(in_chans, out_chans, kernel_size=1, bias=False), *level_neck(out_chans)
+    )
+
+
+def level_neck(channels: int) -> nn.Sequential:
+    """The same where the levels of a pyramid have been brought to one width and summed."""
+    return nn.Sequential(
+        LayerNorm2d(channels),
+        nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False),
+        LayerNorm2d(channels),
     )

@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.modeling.cells import unfold_twice
 from sam_train.modeling.layers import MLP, LayerNorm2d
-from sam_train.modeling.mask_quality import MaskQuality
+from sam_train.modeling.maps.cells import unfold_twice
+from sam_train.modeling.maps.mask_quality import MaskQuality
 
 # Cells of image embeddings that are decoded at once on a CPU without gradients: four prompts of
 # 1024 pixels, whose maps of 4 MB stay in the cache (64 clicks: a third less time than all at once).

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.interaction.prompts import BOTTOM_RIGHT, PADDING, TOP_LEFT, Prompts
-from sam_train.modeling.cells import unfold_twice
 from sam_train.modeling.layers import LayerNorm2d
-from sam_train.modeling.prompt_maps import (
+from sam_train.modeling.maps.cells import unfold_twice
+from sam_train.modeling.maps.prompt_maps import (
     ELLIPSE,
     PromptMaps,
     compare_with_prompts,

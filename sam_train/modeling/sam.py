@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from sam_train.interaction.masks import inside_image
 from sam_train.interaction.prompts import Prompts
+from sam_train.modeling.maps.prompt_maps import NUM_MAPS, OUTSIDE_BOX
 from sam_train.modeling.prompt_encoder import of_prompts
-from sam_train.modeling.prompt_maps import NUM_MAPS, OUTSIDE_BOX
 
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
 # Of a model that is trained from nothing: the gain of the image's content beside its positions,

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.draws import mix_seeds
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import first_difference
+from sam_train.modeling.weights.loading import first_difference
 from sam_train.training.optim import Optimization, Progress
 from sam_train.training.scale.ranks import (
     average_gradients,

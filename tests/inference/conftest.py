@@ -18,9 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import sam_train.modeling.sam
-from sam_train.modeling import image_encoder
 from sam_train.modeling.build import assemble
-from sam_train.modeling.weights import official_state_dict
+from sam_train.modeling.image_encoder import vit
+from sam_train.modeling.weights.loading import official_state_dict
 
 SIDE, DIM = 128, 64
 
@@ -28,7 +28,7 @@ SIDE, DIM = 128, 64
 @pytest.fixture(scope="session")
 def sam() -> nn.Module:
     torch.manual_seed(0)
-    encoder = image_encoder.ImageEncoderViT(
+    encoder = vit.ImageEncoderViT(
         SIDE, 48, depth=2, num_heads=3, global_attn_indexes=(1,), out_chans=DIM
     )
     sam = assemble(encoder, dim=DIM, depth=2, num_heads=8, mlp_dim=128, dropout=0.0).eval()

@@ -16,8 +16,8 @@ from sam_train.inference.onnx_model import OnnxSam, load_onnx, open_session
 from sam_train.inference.predictor import SamPredictor
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.build import assemble, assemble_efficient, build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderViT
-from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
+from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from tools.export import main
 

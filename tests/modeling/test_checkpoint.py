@@ -17,7 +17,7 @@ from sam_train.modeling.checkpoint import (
     save_model,
     save_official,
 )
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 
 

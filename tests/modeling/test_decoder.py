@@ -7,7 +7,7 @@ from torch import Tensor
 from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
 from sam_train.modeling.attention import Attention, ImageToTokenAttention, TokenToImageAttention
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.cells import fold
+from sam_train.modeling.maps.cells import fold
 from sam_train.modeling.mask_decoder import CPU_CELLS, unfold_quarters
 from sam_train.modeling.sam import Sam
 

@@ -12,8 +12,8 @@ from sam_train.interaction.prompts import Prompts, box_prompts, point_prompts
 from sam_train.modeling.build import assemble_efficient, sam_model_registry
 from sam_train.modeling.checkpoint import load_model, load_official, save_model, save_official
 from sam_train.modeling.efficient_sam import EfficientSam, six_points
-from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
-from sam_train.modeling.image_encoder_tiny_vit import ImageEncoderTinyViT
+from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
+from sam_train.modeling.image_encoder.tiny_vit import ImageEncoderTinyViT
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sam_train import sam_model_registry
 from sam_train.modeling.build import build_sam_vit_b
 from sam_train.modeling.checkpoint import official_state_dict
-from sam_train.modeling.conversion.official_names import SAM, renamed
+from sam_train.modeling.weights.official_names import SAM, renamed
 
 PARAMETERS = {"vit_b": 93_735_472, "vit_l": 312_342_832, "vit_h": 641_090_608}
 

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.build import assemble
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.settings.headings import CONFIGS
 from tools.plan import lines
 from tools.planning.estimate import Need, need

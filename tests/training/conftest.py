@@ -12,7 +12,7 @@ from torch import Tensor
 from sam_train.data.stream.collate import Batch, Example, collate
 from sam_train.interaction.annotator import TrainingAnnotator
 from sam_train.modeling.build import assemble, build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss
 from sam_train.training.optim import CosineSchedule, Optimization

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sam_train.data.store.embeddings import EmbeddingCache
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.masks import inside_image
-from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
+from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.encoder import check_views, embedding_losses
 from sam_train.training.optim import Optimization

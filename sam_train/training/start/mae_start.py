@@ -12,9 +12,9 @@ from jaxtyping import Float
 from timm.layers import resample_abs_pos_embed_nhwc, resample_patch_embed
 from torch import Tensor
 
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import read_pickle, read_safetensors
+from sam_train.modeling.weights.loading import read_pickle, read_safetensors
 
 logger = logging.getLogger(__name__)
 

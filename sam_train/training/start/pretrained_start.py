@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import first_difference
+from sam_train.modeling.weights.loading import first_difference
 
 logger = logging.getLogger(__name__)
 

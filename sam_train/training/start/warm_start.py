@@ -23,7 +23,7 @@ from sam_train.interaction.prompts import (
     point_prompts,
 )
 from sam_train.interaction.sampling import to_input_frame
-from sam_train.modeling.cells import fold_twice
+from sam_train.modeling.maps.cells import fold_twice
 from sam_train.modeling.sam import Sam
 from sam_train.training.losses import MaskLoss
 

@@ -32,9 +32,9 @@ from sam_train.evaluation.protocols.clicks import ClickProtocol
 from sam_train.evaluation.sets.sampling import evaluated_images
 from sam_train.inference.mask_filters import stability_score
 from sam_train.inference.predictor import SamPredictor
-from sam_train.modeling import image_encoder
 from sam_train.modeling.build import assemble
-from sam_train.modeling.weights import official_state_dict
+from sam_train.modeling.image_encoder import vit
+from sam_train.modeling.weights.loading import official_state_dict
 
 SIDE, DIM = 64, 32
 
@@ -43,7 +43,7 @@ SIDE, DIM = 64, 32
 def ours_and_official() -> tuple[SamSegmenter, OfficialSegmenter]:
     """Two networks with the same random weights, each behind the predictor of its package."""
     torch.manual_seed(0)
-    encoder = image_encoder.ImageEncoderViT(
+    encoder = vit.ImageEncoderViT(
         SIDE, 24, depth=2, num_heads=3, global_attn_indexes=(1,), out_chans=DIM
     )
     sam = assemble(encoder, dim=DIM, depth=2, num_heads=8, mlp_dim=64, dropout=0.0).eval()

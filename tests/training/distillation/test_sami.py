@@ -6,7 +6,7 @@ import torch
 from sam_train.data.store.embeddings import EmbeddingCache
 from sam_train.data.stream.collate import Batch
 from sam_train.modeling.build import assemble_efficient
-from sam_train.modeling.image_encoder_plain import ImageEncoderPlain
+from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.sami import MaskedAutoencoder, SamiPretraining
 from sam_train.training.optim import Optimization

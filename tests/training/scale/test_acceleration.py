@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sam_train.interaction.prompts import Prompts, point_prompts
 from sam_train.modeling.build import assemble, build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.scale.acceleration import Acceleration, bucket, bucketed
 from sam_train.training.scale.passes import saved_bytes
@@ -70,7 +70,7 @@ import torch
 from torch._dynamo.utils import counters
 from sam_train.interaction.prompts import point_prompts
 from sam_train.modeling.build import assemble
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.scale.acceleration import Acceleration
 

@@ -5,7 +5,7 @@ import timm
 import torch
 
 from sam_train.modeling.build import assemble, build_sam_tiny
-from sam_train.modeling.image_encoder import ImageEncoderViT
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
 from sam_train.training.start.mae_start import MaeStart
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.modeling.build import build_sam_vit
-from sam_train.modeling.weights import official_state_dict
+from sam_train.modeling.weights.loading import official_state_dict
 from tools.benchmarks.comparison import Comparison
 from tools.benchmarks.drawing.drawn_answers import DrawnAnswers, HeardPrompts
 from tools.benchmarks.drawing.drawn_photo import draw_photo

@@ -22,7 +22,7 @@ from sam_train.inference.onnx_model import DECODER_INPUTS, open_session
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.build import build_sam_tiny, build_sam_vit_b
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import official_state_dict
+from sam_train.modeling.weights.loading import official_state_dict
 from tools.benchmarks.comparison import Comparison
 
 Answer = tuple[Tensor, ...]

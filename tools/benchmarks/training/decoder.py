@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_train.modeling.build import build_sam_vit_b
-from sam_train.modeling.weights import official_state_dict
+from sam_train.modeling.weights.loading import official_state_dict
 from tools.benchmarks.comparison import Comparison
 
 Outputs = tuple[Tensor, ...]

@@ -8,14 +8,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.modeling.layers import LayerNorm2d
+from sam_train.modeling.image_encoder.contract import OneLayer
+from sam_train.modeling.layers import level_neck
 
 STRIDE = 16
 # Options that load weights into a trunk: they belong to the start of a training, not to the model.
 WEIGHT_OPTIONS = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"}
 
 
-class ImageEncoderTimm(nn.Module):
+class ImageEncoderTimm(OneLayer, nn.Module):
     """The levels of a timm model from stride 16 on, gathered at stride 16, before SAM's neck.
 
     A plain ViT has one such level, of patches that may have any size; a convolutional network
@@ -34,26 +35,9 @@ class ImageEncoderTimm(nn.Module):
             nn.Conv2d(channels, out_chans, kernel_size=1, bias=False)
             for channels in self.trunk.feature_info.channels()
         )
-        self.neck = nn.Sequential(
-            LayerNorm2d(out_chans),
-            nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
-            LayerNorm2d(out_chans),
-        )
+        self.neck = level_neck(out_chans)
         side = self.embedding_size
         self.pos_embed = nn.Parameter(torch.zeros(1, out_chans, side, side))
-
-    @property
-    def num_layers(self) -> int:
-        return 0
-
-    @property
-    def position_code(self) -> Float[Tensor, "1 C h w"]:
-        """What is added to the embedding of every image."""
-        return self.pos_embed
-
-    def layer_of(self, name: str) -> int:
-        """All of it is one layer: trunks differ too much for one rule of layer-wise decay."""
-        return 1
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
         size = (self.embedding_size, self.embedding_size)

@@ -6,12 +6,13 @@ from jaxtyping import Float
 from timm.models.tiny_vit import Attention, TinyVit
 from torch import Tensor, nn
 
+from sam_train.modeling.image_encoder.contract import PlacesInside
 from sam_train.modeling.layers import sam_neck
 
 NUM_CLASSES = 1000  # of the classifier that MobileSAM's files carry along
 
 
-class ImageEncoderTinyViT(TinyVit):
+class ImageEncoderTinyViT(PlacesInside, TinyVit):
     """timm's TinyViT whose last stage keeps the grid of stride 16 (MobileSAM, Zhang et al. 2023).
 
     The classifier of its pre-training is never called; it is here, without gradients, because
@@ -58,12 +59,6 @@ class ImageEncoderTinyViT(TinyVit):
     @property
     def num_layers(self) -> int:
         return sum(self.depths)
-
-    @property
-    def position_code(self) -> Float[Tensor, "1 C h w"]:
-        """Zeros: nothing is added to the embedding; its convolutions and windows know places."""
-        norm = self.neck[-1].weight
-        return norm.new_zeros(1, len(norm), self.embedding_size, self.embedding_size)
 
     def layer_of(self, name: str) -> int:
         """The layer of a parameter for layer-wise decay: 0 the stem, then all blocks, the neck.

@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from sam_train.modeling.mask_quality import MaskQuality, grown, mask_statistics
+from sam_train.modeling.maps.mask_quality import MaskQuality, grown, mask_statistics
 
 
 def draw_logits(inside: float, outside: float) -> torch.Tensor:

@@ -8,15 +8,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.modeling.cells import fold, fold_twice
-from sam_train.modeling.layers import LayerNorm2d
+from sam_train.modeling.image_encoder.contract import OneLayer
+from sam_train.modeling.layers import LayerNorm2d, level_neck
+from sam_train.modeling.maps.cells import fold, fold_twice
 
 STRIDE = 16
 DETAIL_DIM = 64
 AFFINITY_DIM = 32
 
 
-class ImageEncoderPyramid(nn.Module):
+class ImageEncoderPyramid(OneLayer, nn.Module):
     """A timm feature pyramid, gathered at stride 16, with its details at strides 8 and 4.
 
     Finer levels are read in whole patches, so that a coarse embedding keeps much of them;
@@ -36,29 +37,12 @@ class ImageEncoderPyramid(nn.Module):
             patch_conv(count, out_chans, max(STRIDE // reduction, 1))
             for reduction, count in channels.items()
         )
-        self.neck = nn.Sequential(
-            LayerNorm2d(out_chans),
-            nn.Conv2d(out_chans, out_chans, kernel_size=3, padding=1, bias=False),
-            LayerNorm2d(out_chans),
-        )
+        self.neck = level_neck(out_chans)
         self.pos_embed = nn.Parameter(
             torch.zeros(1, out_chans, self.embedding_size, self.embedding_size)
         )
         self.detail = DetailPyramid(channels, out_chans)
         self.to(memory_format=torch.channels_last)  # 1.3x on CPU in bf16
-
-    @property
-    def num_layers(self) -> int:
-        return 0
-
-    @property
-    def position_code(self) -> Float[Tensor, "1 C h w"]:
-        """What is added to the embedding of every image."""
-        return self.pos_embed
-
-    def layer_of(self, name: str) -> int:
-        """All of it is one layer: the pyramid is trained from scratch, without layer-wise decay."""
-        return 1
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B embedding h w"]:
         """The embedding in the first C channels, `DetailPyramid` in the others."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train.interaction.prompts import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, TOP_LEFT
-from sam_train.modeling.cells import fold_twice
+from sam_train.modeling.maps.cells import fold_twice
 
 # Standard deviations of a click's Gaussians, in shares of the frame's side.
 CLICK_WIDTHS = (1 / 64, 3 / 64, 1 / 8)

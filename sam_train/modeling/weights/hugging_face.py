@@ -10,18 +10,18 @@ from torch import Tensor
 
 from sam_train.data.store.durable import durable_file
 from sam_train.modeling.build import VIT_SIZES, build_sam_vit
-from sam_train.modeling.conversion.official_names import (
-    Renaming,
-    from_official,
-    inverse,
-    renamed,
-)
 from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import (
+from sam_train.modeling.weights.loading import (
     load_strictly,
     official_state_dict,
     read_pickle,
     read_safetensors,
+)
+from sam_train.modeling.weights.official_names import (
+    Renaming,
+    from_official,
+    inverse,
+    renamed,
 )
 
 # Official, Hugging Face's: transformers, models/sam/convert_sam_to_hf.py.

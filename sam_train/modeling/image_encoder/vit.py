@@ -8,13 +8,15 @@ from timm.models.vision_transformer_sam import Attention, VisionTransformerSAM, 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.modeling.image_encoder.contract import LayersOfBlocks
+
 # Position terms that are computed at once on a CPU without gradients: a row of queries of a
 # global block of ViT-B. All at once they are 12 x 4096 x 4096 numbers, 800 MB, written and read
 # (with the scores: the encoder peaks at 0.4 instead of 2.6 GB).
 CPU_TERMS = 2**22
 
 
-class ImageEncoderViT(VisionTransformerSAM):
+class ImageEncoderViT(LayersOfBlocks, VisionTransformerSAM):
     """SAM's ViT, which is timm's with LayerNorm eps 1e-6 in the blocks (timm's default is 1e-5).
 
     Only its attention is ours: see `RelativeAttention`.
@@ -51,22 +53,6 @@ class ImageEncoderViT(VisionTransformerSAM):
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
         return self.forward_features(x)
-
-    @property
-    def num_layers(self) -> int:
-        return len(self.blocks)
-
-    @property
-    def position_code(self) -> Float[Tensor, "1 C h w"]:
-        """Zeros: positions enter before the blocks, nothing is added to the embedding."""
-        norm = self.neck[-1].weight
-        return norm.new_zeros(1, len(norm), self.embedding_size, self.embedding_size)
-
-    def layer_of(self, name: str) -> int:
-        """The layer of a parameter for layer-wise decay: 0 the embedding, then blocks, neck."""
-        if name.startswith("blocks."):
-            return int(name.split(".")[1]) + 1
-        return 0 if name.startswith(("patch_embed", "pos_embed")) else self.num_layers + 1
 
 
 class RelativeAttention(nn.Module):

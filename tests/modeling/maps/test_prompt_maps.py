@@ -3,7 +3,7 @@ import torch
 
 from sam_train.interaction.prompts import box_prompts, point_prompts
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.prompt_maps import (
+from sam_train.modeling.maps.prompt_maps import (
     CLICK_WIDTHS,
     NUM_DRAWN,
     OUTSIDE_BOX,

@@ -1,6 +1,6 @@
 import torch
 
-from sam_train.modeling.cells import fold, fold_twice, unfold_twice
+from sam_train.modeling.maps.cells import fold, fold_twice, unfold_twice
 
 
 def test_folding_lists_the_quarters_of_a_cell_before_the_channels() -> None:

@@ -4,10 +4,10 @@ from timm.models.vision_transformer_sam import Attention
 from torch import Tensor
 
 from sam_train.modeling.build import build_sam_tiny
-from sam_train.modeling.cells import fold, fold_twice, unfold_twice
-from sam_train.modeling.image_encoder import CPU_TERMS, ImageEncoderViT, RelativeAttention
-from sam_train.modeling.image_encoder_pyramid import ImageEncoderPyramid
+from sam_train.modeling.image_encoder.pyramid import ImageEncoderPyramid
+from sam_train.modeling.image_encoder.vit import CPU_TERMS, ImageEncoderViT, RelativeAttention
 from sam_train.modeling.layers import LayerNorm2d
+from sam_train.modeling.maps.cells import fold, fold_twice, unfold_twice
 from sam_train.modeling.mask_decoder import split_details, unfold_quarters
 from sam_train.modeling.sam import Sam
 

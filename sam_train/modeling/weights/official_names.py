@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from torch import Tensor, nn
 
 from sam_train.modeling.efficient_sam import EfficientSam
-from sam_train.modeling.image_encoder_tiny_vit import ImageEncoderTinyViT
+from sam_train.modeling.image_encoder.tiny_vit import ImageEncoderTinyViT
 
 # Pairs of patterns, official and ours, where `N` stands for a number; applied in this order.
 Renaming = tuple[tuple[str, str], ...]

@@ -8,12 +8,13 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_train.modeling.image_encoder.contract import LayersOfBlocks
 from sam_train.modeling.layers import sam_neck
 
 PATCH, TABLE_SIDE = 16, 14  # pixels; cells of the position table, of pre-training at 224 pixels
 
 
-class ImageEncoderPlain(nn.Module):
+class ImageEncoderPlain(LayersOfBlocks, nn.Module):
     """ViT-Ti or ViT-S before SAM's neck (EfficientSAM, Xiong et al. 2023), with its names.
 
     The position table stays that of pre-training. It is enlarged for every image, bicubic without
@@ -66,19 +67,3 @@ class ImageEncoderPlain(nn.Module):
         table = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (TABLE_SIDE, TABLE_SIDE))
         table = F.interpolate(table, size, mode="bicubic", align_corners=False)
         return table.flatten(2).transpose(1, 2)
-
-    @property
-    def num_layers(self) -> int:
-        return len(self.blocks)
-
-    @property
-    def position_code(self) -> Float[Tensor, "1 C h w"]:
-        """Zeros: positions enter before the blocks, nothing is added to the embedding."""
-        norm = self.neck[-1].weight
-        return norm.new_zeros(1, len(norm), self.embedding_size, self.embedding_size)
-
-    def layer_of(self, name: str) -> int:
-        """The layer of a parameter for layer-wise decay: 0 the embedding, then blocks, neck."""
-        if name.startswith("blocks."):
-            return int(name.split(".")[1]) + 1
-        return 0 if name.startswith(("patch_embed", "pos_embed")) else self.num_layers + 1

@@ -8,17 +8,17 @@ import torch
 from transformers import SamConfig, SamModel
 
 from sam_train.modeling.build import assemble, build_sam_vit, sam_model_registry
-from sam_train.modeling.conversion.hugging_face import (
+from sam_train.modeling.image_encoder.vit import ImageEncoderViT
+from sam_train.modeling.sam import Sam
+from sam_train.modeling.weights.hugging_face import (
     from_hugging_face,
     read_config,
     read_weights,
     to_hugging_face,
     write_folder,
 )
-from sam_train.modeling.conversion.official_names import from_official, to_official
-from sam_train.modeling.image_encoder import ImageEncoderViT
-from sam_train.modeling.sam import Sam
-from sam_train.modeling.weights import load_official
+from sam_train.modeling.weights.loading import load_official
+from sam_train.modeling.weights.official_names import from_official, to_official
 from tools.checkpoint import main
 
 DIM = 32

@@ -11,7 +11,7 @@ from timm.layers import resample_abs_pos_embed_nhwc
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_train.modeling.conversion.official_names import family_of, from_official, to_official
+from sam_train.modeling.weights.official_names import family_of, from_official, to_official
 
 StateDict = Mapping[str, Tensor]
 
