@@ -31,6 +31,7 @@ NEEDED = {  # by a choice, of the command
     "encoder": TEACHER,
     "encoder_first": TEACHER,
     "then_prompts": TEACHER,
+    "masked_first": TEACHER,
 }
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 
