@@ -61,9 +61,7 @@ def lines_of(step: Any) -> list[str]:
         f"step {given['step']}, rank {given['rank']}: {len(given['keys'])} images, "
         f"{len(step.batch['image_index'])} objects, {len(step.rounds)} rounds"
     ]
-    for number, losses in enumerate(step.rounds, start=1):
-        means = ", ".join(f"{n} {losses[n].mean():.4f}" for n in ("loss", "focal", "dice", "iou"))
-        lines.append(f"round {number}: {means}")
+    lines += step.round_losses()
     broken = list(step.broken_objects()), step.broken_gradients()
     lines += broken[0]
     if broken[1]:

@@ -11,19 +11,25 @@ from lightning.fabric.utilities import move_data_to_device
 
 from sam_train.data.stream.collate import Batch
 from sam_train.data.stream.datamodule import SamDataModule
-from sam_train.training.rounds import ObjectLosses
+from sam_train.training.rounds import MEASURES, ObjectLosses
 from sam_train.training.sam_module import SamModule
-from sam_train.training.step import step_seed
+from sam_train.training.step import StepModule, step_seed
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of a step: the losses of each object in each round, and the gradients."""
+    """What came of a step: the losses of each object in each round, if it has rounds; gradients."""
 
     given: dict[str, Any]
     batch: Batch
     rounds: list[ObjectLosses]
     gradients: dict[str, torch.Tensor]
+
+    def round_losses(self) -> Iterator[str]:
+        """The mean losses of each round."""
+        for number, losses in enumerate(self.rounds, start=1):
+            means = (f"{n} {losses[n].mean():.4f}" for n in losses if n not in MEASURES)
+            yield f"round {number}: {', '.join(means)}"
 
     def broken_objects(self) -> Iterator[str]:
         """The first round in which the loss of an object was not finite."""
@@ -31,8 +37,8 @@ class Replay:
             for index, losses in enumerate(self.rounds, start=1):
                 if not losses["loss"][number].isfinite():
                     key = self.batch["keys"][int(self.batch["image_index"][number])]
-                    values = {n: losses[n][number].item() for n in ("focal", "dice", "iou")}
-                    yield f"object {number} of image {key}: round {index}, {values}"
+                    parts = {n: losses[n][number].item() for n in losses if n not in MEASURES}
+                    yield f"object {number} of image {key}: round {index}, {parts}"
                     break
 
     def broken_gradients(self) -> list[str]:
@@ -51,7 +57,7 @@ def read_given(file: Path) -> dict[str, Any]:
     return given
 
 
-def replay(file: Path, module: SamModule, data: SamDataModule, *, precision: str) -> Replay:
+def replay(file: Path, module: StepModule, data: SamDataModule, *, precision: str) -> Replay:
     """Plays the step on this rank's images with the weights that it had."""
     given = read_given(file)
     state = torch.load(
@@ -63,8 +69,12 @@ def replay(file: Path, module: SamModule, data: SamDataModule, *, precision: str
     is_mixed = precision.endswith("-mixed")
     dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float16
     with torch.autocast(module.device.type, dtype=dtype, enabled=is_mixed):
-        rounds, _ = module.interact(batch, given["step"])
-    gradients = {n: p.grad for n, p in module.sam.named_parameters() if p.grad is not None}
+        if isinstance(module, SamModule):
+            rounds, _ = module.interact(batch, given["step"])
+        else:  # nothing is prompted
+            rounds = []
+            module.learn(batch, given["step"])
+    gradients = {n: p.grad for n, p in module.learner.named_parameters() if p.grad is not None}
     return Replay(given, batch, rounds, gradients)
 
 
