@@ -17,7 +17,7 @@ from data_engine.phase_run import PhaseRun, entry_samples
 from data_engine.phases.phase import BuildAnnotator, BuildPhase
 from data_engine.pool import Pool
 from data_engine.retraining import Retraining, model_of
-from data_engine.rounds import Images, Round, RoundFolder, check_rounds
+from data_engine.rounds import PoolShards, Round, RoundFolder, check_rounds
 from data_engine.run_folder import read_json
 from sam_train.data.records import Sample
 from sam_train.data.store.bad_samples import BadSampleLog
@@ -154,7 +154,7 @@ class Engine:
     def _new_shards(self, number: int) -> list[ShardEntry]:
         """The images that nobody has annotated yet: of the bootstrap, or the pool's next ones."""
         is_bootstrap = self.rounds[number].is_bootstrap
-        images = Images(
+        pool_shards = PoolShards(
             pool=self.bootstrap if is_bootstrap else self.pool,
             name="bootstrap" if is_bootstrap else "pool",
             dataset_root=self._dataset.root,
@@ -163,7 +163,7 @@ class Engine:
             on_bad=self._on_bad,
         )
         wanted = [turn.images for turn in self.rounds if turn.is_bootstrap == is_bootstrap]
-        return images.shards(wanted, turn=0 if is_bootstrap else number - 1)
+        return pool_shards.of_turn(wanted, turn=0 if is_bootstrap else number - 1)
 
     def _phase_run(self, number: int, model_sha256: str) -> PhaseRun:
         turn = self.rounds[number]

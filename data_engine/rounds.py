@@ -102,7 +102,7 @@ def finished_rounds(run_dir: Path) -> list[RoundFolder]:
 
 
 @dataclass(frozen=True)
-class Images:
+class PoolShards:
     """The images of a pool as shards of the dataset, dealt out to the rounds in order."""
 
     pool: Pool
@@ -113,8 +113,8 @@ class Images:
     on_bad: OnBad
     readers: int = 1  # processes that read the pool
 
-    def shards(self, wanted: Sequence[int], turn: int) -> list[ShardEntry]:
-        """The shards of one of several turns, each of which wants so many images."""
+    def of_turn(self, wanted: Sequence[int], turn: int) -> list[ShardEntry]:
+        """The shards of a turn; `wanted` images of each turn are rounded up to whole shards."""
         queue = iter(self._ingested(sum(wanted)))
         taken: list[ShardEntry] = []
         for images in wanted[: turn + 1]:

@@ -22,7 +22,7 @@ from data_engine.annotation.accounting import Cost, costs
 from data_engine.phase_run import PhaseRun, entry_samples
 from data_engine.phases.phase import Samples
 from data_engine.pool import Pool, to_sample
-from data_engine.rounds import Images
+from data_engine.rounds import PoolShards
 from sam_train.data.records import Sample
 from sam_train.data.store.manifest import Dataset
 from sam_train.modeling.sam import Sam
@@ -42,7 +42,7 @@ def annotate_pool(
     `readers` processes of this machine read the pool first.
     """
     dataset, stamp = phase_run.dataset, phase_run.stamp
-    images = Images(
+    pool_shards = PoolShards(
         pool,
         name="pool",
         dataset_root=dataset.root,
@@ -52,7 +52,7 @@ def annotate_pool(
         readers=readers,
     )
     if not dataset.versions():
-        entries = phase_run.run(sam, images.shards([len(pool)], turn=0), samples)
+        entries = phase_run.run(sam, pool_shards.of_turn([len(pool)], turn=0), samples)
         dataset.commit(
             entries,
             parent=None,

@@ -14,7 +14,7 @@ from data_engine.phase_run import PhaseRun
 from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase
 from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.pool import Pool
-from data_engine.rounds import Images
+from data_engine.rounds import PoolShards
 from data_engine.run_folder import read_json, write_json
 from sam_train.data.records import Sample
 from sam_train.data.store.bad_samples import OnBad
@@ -45,7 +45,7 @@ def collect(
     folder = output_dir / "collected" / name
     if not (keys := batch(store, dataset, parent, folder / "keys.json")):
         return None
-    images = Images(
+    pool_shards = PoolShards(
         pool.only(set(keys)),
         name=name,
         dataset_root=dataset.root,
@@ -64,7 +64,7 @@ def collect(
         executor=LocalExecutor(),
         on_bad=on_bad,
     )
-    entries = phase_run.run(sam, images.shards([len(keys)], turn=0), no_samples)
+    entries = phase_run.run(sam, pool_shards.of_turn([len(keys)], turn=0), no_samples)
     return commit_after(dataset, parent, entries, stamp)
 
 

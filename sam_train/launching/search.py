@@ -1,6 +1,6 @@
 """A search over configs by Optuna: its trials are jobs, its study is a file that workers share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +98,7 @@ class Search:
         *,
         folder: Path,
         space: Mapping[str, BaseDistribution],
-        make_job: Any,
+        make_job: Callable[[Mapping[str, Any], Path], Job],
     ) -> None:
         self.study = study
         self.goal = goal
