@@ -27,6 +27,7 @@ from sam_train.modeling.sam import Sam
 OPSETS = range(20, 24)
 ENCODER_OUTPUTS, DECODER_OUTPUTS = ("image_embeddings",), ("low_res_logits", "iou_pred")
 FOLDED_NUMBERS = 2**18  # weights that the network reorders become constants, also for 8 bits
+QUANTIZED = ("MatMul", "Gemm")
 EMBEDDED_BYTES = 1_800_000_000  # weights of larger graphs lie in a file beside them (protobuf)
 
 
@@ -77,6 +78,8 @@ def export_model(
 ) -> dict[str, Any]:
     """Writes encoder.onnx, decoder.onnx, with `int8` both quantised, and what describes them.
 
+    A convolutional encoder has no products to quantise, and no file with int8 in its name.
+
     Numbers of images, of prompts and of points, and the size of images up to the input frame,
     are open in the graphs. `origin` says where the weights are from. Returns the description,
     in which `difference` is how far the graphs' results lie from the model's.
@@ -91,9 +94,8 @@ def export_model(
         sam = sam.cpu().eval()
         write_encoder(sam, partial / "encoder.onnx", opset=opset)
         write_decoder(sam, partial / "decoder.onnx", opset=opset)
-        if int8:
-            quantize(partial / "encoder.onnx", partial / "encoder.int8.onnx")
-            quantize(partial / "decoder.onnx", partial / "decoder.int8.onnx")
+        for name in ("encoder", "decoder") if int8 else ():
+            quantize(partial / f"{name}.onnx", partial / f"{name}.int8.onnx")
         description = describe(sam, partial, opset=opset) | {"origin": dict(origin or {})}
         with durable_file(partial / DESCRIPTION) as file:
             file.write(json.dumps(description, indent=2).encode() + b"\n")
@@ -205,17 +207,21 @@ def quantize(source: Path, target: Path) -> None:
     """Writes a graph with the weights of its matrix products in 8 bits.
 
     Activations are quantised as they come, by each product. Convolutions stay as they are: on a
-    CPU theirs is slower in 8 bits.
+    CPU theirs is slower in 8 bits. Where there are no products nothing is written.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    graph = onnx.load(source, load_external_data=False).graph
+    if not any(node.op_type in QUANTIZED for node in graph.node):
+        return
     logging.disable(logging.WARNING)  # it recommends what torch's exporter has done already
     try:
         quantize_dynamic(
             source,
             target,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Gemm"],
+            op_types_to_quantize=list(QUANTIZED),
             use_external_data_format=source.with_name(f"{source.name}.data").exists(),
         )
     finally:

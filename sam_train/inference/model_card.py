@@ -24,10 +24,10 @@ def model_card(
     """The card of an export as Markdown.
 
     `description` is what `export_model` returns. Recipe and numbers are those of the run that
-    wrote the checkpoint, as far as they lie beside it: config.yaml and report.json, or `report`.
+    wrote the checkpoint, as far as they lie beside it: config.yaml, or what the checkpoint's json
+    keeps of it, and report.json, or `report`.
     """
-    config_path = checkpoint.with_name("config.yaml")
-    config = config_path.read_text() if config_path.is_file() else None
+    config = recipe(checkpoint)
     report = report or checkpoint.with_name("report.json")
     results = json.loads(report.read_text()) if report.is_file() else {}
     lines = [
@@ -52,6 +52,15 @@ def model_card(
         *(["```yaml", config.rstrip(), "```"] if config else [NOT_RECORDED]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def recipe(checkpoint: Path) -> str | None:
+    """The config of the run that wrote the checkpoint, as YAML, if it is known."""
+    config, card = checkpoint.with_name("config.yaml"), checkpoint.with_suffix(".json")
+    if config.is_file():
+        return config.read_text()
+    kept = json.loads(card.read_text()).get("origin", {}) if card.is_file() else {}
+    return yaml.safe_dump(kept["config"], sort_keys=False) if "config" in kept else None
 
 
 def data_versions(config: str | None, results: Mapping[str, Any]) -> str:

@@ -126,10 +126,13 @@ class OnnxSam(Sam):
 def load_onnx(decoder: str | Path, *, threads: int | None = None) -> OnnxSam:
     """The export of which `decoder` is decoder.onnx, or decoder.int8.onnx for the quantised one.
 
-    Raises ValueError if the files beside it do not belong to it.
+    An encoder that was not quantised, as a convolutional one, serves both. Raises ValueError if
+    the files beside it do not belong to it.
     """
     path = Path(decoder)
     encoder = path.with_name(path.name.replace("decoder", "encoder", 1))
+    if not encoder.is_file():
+        encoder = path.with_name(encoder.name.replace(".int8", "", 1))
     threads = torch.get_num_threads() if threads is None else threads
     sessions = [open_session(file, threads=threads) for file in (encoder, path)]
     for session, names in zip(sessions, (ENCODER_INPUTS, DECODER_INPUTS), strict=True):

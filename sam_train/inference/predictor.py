@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sam_train.inference.resize import ResizeLongestSide, ResizeToSquare
+from sam_train.modeling.sam import Sam
 
 NO_IMAGE = "An image must be set with .set_image(...) before mask prediction."
 
@@ -16,6 +17,8 @@ class SamPredictor:
     """A drop-in for `segment_anything.SamPredictor`: the same arguments, shapes and dtypes."""
 
     def __init__(self, sam_model: nn.Module) -> None:
+        """Raises TypeError for a network of another package, as that of `segment_anything`."""
+        check_model(sam_model)
         self.model = sam_model
         resize = ResizeLongestSide if sam_model.keeps_aspect else ResizeToSquare
         self.transform = resize(sam_model.image_encoder.img_size)
@@ -189,6 +192,17 @@ class SamPredictor:
                 f"not {mask_input.shape}: pass one mask of predict's third output."
             )
         return torch.as_tensor(mask_input, dtype=torch.float, device=self.device)[None]
+
+
+def check_model(model: nn.Module) -> None:
+    """Raises TypeError unless it is a model of this project, or an export of one."""
+    if not isinstance(model, Sam):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise TypeError(
+            f"SamPredictor and SamAutomaticMaskGenerator take a model of sam_train, not {kind}: "
+            'save its weights, torch.save(model.state_dict(), "sam.pth"), and build ours from '
+            'them, sam_model_registry["vit_b"](checkpoint="sam.pth") of sam_train.'
+        )
 
 
 def check_image(image: np.ndarray) -> None:

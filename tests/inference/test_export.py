@@ -151,6 +151,7 @@ def test_an_export_describes_itself(exported: tuple[Sam, Path], tmp_path: Path) 
     for text in ("| iou_at_1 | 0.365 |", '"photos/dataset"', "dataset_version 4", "CC0", "seed: 3"):
         assert text in card
     assert description["files"]["decoder.onnx"]["sha256"] in card
+    assert ("encoder.int8.onnx" in card) == (folder / "encoder.int8.onnx").exists()
 
 
 @pytest.mark.slow
@@ -159,6 +160,7 @@ def test_8_bits_give_nearly_the_same_masks(tmp_path: Path) -> None:
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "onnx").glob("*.onnx")}
     assert sizes["decoder.int8.onnx"] < sizes["decoder.onnx"]
     image = draw_scene(3, (96, 96)).image
+    assert not (tmp_path / "onnx" / "encoder.int8.onnx").exists()  # it only has convolutions
     masks = []
     for model in (sam, load_onnx(tmp_path / "onnx" / "decoder.int8.onnx")):
         predictor = SamPredictor(model)
@@ -179,9 +181,15 @@ def test_a_card_says_what_is_not_recorded(tmp_path: Path) -> None:
         "files": {},
         "difference": {},
     }
-    card = model_card(description, checkpoint=tmp_path / "model.safetensors")
+    checkpoint = tmp_path / "model.safetensors"
+    card = model_card(description, checkpoint=checkpoint)
     assert card.count("not recorded beside the weights") == 3
     assert "Licence: not stated" in card
+    kept = {"config": {"dataset": "photos", "optim": {"lr": 0.1}}}
+    (tmp_path / "model.json").write_text(json.dumps({"origin": kept}))
+    card = model_card(description, checkpoint=checkpoint)
+    assert 'Data: dataset "photos"' in card
+    assert "  lr: 0.1" in card
 
 
 def graph(path: Path, opset: int = 18) -> Path:

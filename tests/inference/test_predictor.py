@@ -6,7 +6,7 @@ import segment_anything
 import torch
 from torch import nn
 
-from sam_train import SamPredictor
+from sam_train import SamAutomaticMaskGenerator, SamPredictor
 from sam_train.inference.predictor import check_prompt_shapes
 
 POINT = {"point_coords": np.array([[90, 70]]), "point_labels": np.array([1])}
@@ -186,3 +186,11 @@ def test_a_refused_image_leaves_none(predictor: SamPredictor) -> None:
         predictor.set_image(np.zeros((20, 30), np.uint8))
     with pytest.raises(RuntimeError, match="must be set"):
         predictor.predict([[0, 0]], [1])
+
+
+@pytest.mark.parametrize("take", [SamPredictor, SamAutomaticMaskGenerator])
+def test_a_network_of_the_package_is_refused_with_the_way_to_ours(
+    official_sam: nn.Module, take: type
+) -> None:
+    with pytest.raises(TypeError, match=r"not segment_anything.*state_dict.*checkpoint="):
+        take(official_sam)
