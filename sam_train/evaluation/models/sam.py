@@ -130,18 +130,19 @@ def official_segmenter(
     return OfficialSegmenter(OfficialPredictor(network.to(best_device(device))))
 
 
-def load_sam(checkpoint: Path, model: str | None = None, device: str | None = None) -> Sam:
+def load_sam(checkpoint: str | Path, model: str | None = None, device: str | None = None) -> Sam:
     """Loads a model of this project, an official .pth of the named `model`, or an export.
 
     Without `device` it goes where there is an accelerator; an export, which is named by its
     decoder.onnx, runs on the CPU.
     """
-    if checkpoint.suffix == ".onnx":
-        return load_onnx(checkpoint)
+    path = known_checkpoint(checkpoint, model)
+    if path.suffix == ".onnx":
+        return load_onnx(path)
     if model is None:
-        sam = load_model(checkpoint)
+        sam = load_model(path)
     elif model in sam_model_registry:
-        sam = sam_model_registry[model](checkpoint=checkpoint)
+        sam = sam_model_registry[model](checkpoint=path)
     else:
         raise ValueError(f"there is no model {model!r}, only {', '.join(sam_model_registry)}")
     return sam.to(best_device(device))
