@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from data_engine.executors.executor import Executor
 from sam_train.command_line import hydra_main
 from sam_train.config_types import check_lowest, check_values
 
@@ -47,6 +48,7 @@ def run(cfg: DictConfig) -> None:
     if cfg.get("phase") is not None and cfg.checkpoint is None:
         raise ValueError("one phase alone needs a model: add checkpoint=FILE")
     check_outside(Path(cfg.output_dir), values["pool"])
+    executor = instantiate(cfg.executor)  # a scheduler that is not there is told here
 
     # Imported here: what was wrong so far is told before torch is loaded.
     from data_engine.rounds import Round
@@ -64,7 +66,7 @@ def run(cfg: DictConfig) -> None:
         config_sha256 = claim(Path(cfg.output_dir), config, command)
         do = run_loop if cfg.get("phase") is None else run_phase
         with journaled(Path(cfg.output_dir), program="data-engine", config_sha256=config_sha256):
-            do(cfg, config_sha256)
+            do(cfg, config_sha256, executor)
 
 
 def check_outside(output_dir: Path, pool: Mapping[str, Any]) -> None:
@@ -75,7 +77,7 @@ def check_outside(output_dir: Path, pool: Mapping[str, Any]) -> None:
             raise ValueError(f"output_dir={output_dir} lies inside pool.{key}: choose another")
 
 
-def run_loop(cfg: DictConfig, config_sha256: str) -> None:
+def run_loop(cfg: DictConfig, config_sha256: str, executor: Executor) -> None:
     """All rounds, then the report."""
     from data_engine.engine import Engine
     from data_engine.report import write_report
@@ -96,7 +98,7 @@ def run_loop(cfg: DictConfig, config_sha256: str) -> None:
         pool=instantiate(cfg.pool, _convert_="all"),
         phases={name: instantiate(phase) for name, phase in cfg.phases.items()},
         annotator=instantiate(cfg.annotator),
-        executor=instantiate(cfg.executor),
+        executor=executor,
         retrain=Retraining(
             build_model=lambda: instantiate(cfg.model),
             # Built anew for every round: callbacks and loggers remember their first run.
@@ -131,7 +133,7 @@ def check_evaluation(
         )
 
 
-def run_phase(cfg: DictConfig, config_sha256: str) -> None:
+def run_phase(cfg: DictConfig, config_sha256: str, executor: Executor) -> None:
     """One phase on a whole pool; its masks become version 1 of `output_dir`/dataset."""
     name = next(name for name, phase in cfg.phases.items() if phase._target_ == cfg.phase._target_)
     pool, bootstrap = (instantiate(cfg[key], _convert_="all") for key in ("pool", "bootstrap"))
@@ -161,7 +163,7 @@ def run_phase(cfg: DictConfig, config_sha256: str) -> None:
         build_phase=instantiate(cfg.phase),
         build_annotator=annotator,
         known_masks=pool.known_masks,
-        executor=instantiate(cfg.executor),
+        executor=executor,
         on_bad=BadSampleLog(output_dir / "bad_samples.jsonl"),
     )
     summary = annotate_pool(

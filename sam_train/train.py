@@ -16,6 +16,7 @@ from sam_train.command_line import hydra_main
 from sam_train.data.store.durable import durable_file
 from sam_train.run_folder import config_sha256, locked, require_same
 from sam_train.run_journal import journaled
+from sam_train.training.safety.sealed_files import checkpoint_folder, sealed
 
 # Of the keys that are no constructor's argument.
 TYPES = {
@@ -41,6 +42,9 @@ def train(cfg: DictConfig) -> None:
         raise FileNotFoundError(f"{cfg.dataset} is no dataset: it has no folder manifests/")
     output_dir = Path(cfg.output_dir)
     config: Any = OmegaConf.to_container(cfg)
+    if is_first_rank():
+        with locked(output_dir):
+            require_own(output_dir, config)
 
     # Imported here: what was wrong so far is told before torch is loaded.
     from lightning import seed_everything
@@ -82,20 +86,23 @@ def owned(output_dir: Path, config: Mapping[str, Any]) -> Iterator[None]:
 
 
 def claim(output_dir: Path, config: Mapping[str, Any]) -> None:
-    """Writes config.yaml, unless weights of another config are there already.
+    """Writes config.yaml, unless the folder is another run's."""
+    require_own(output_dir, config)
+    with durable_file(output_dir / "config.yaml") as file:
+        file.write(OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
+
+
+def require_own(output_dir: Path, config: Mapping[str, Any]) -> None:
+    """Raises a ValueError where weights of another config are in the folder.
 
     An interrupted run may go on with another trainer or more steps, but not with other data.
     """
-    from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
-
     path, finished = output_dir / "config.yaml", (output_dir / "model.safetensors").exists()
     if path.exists() and (finished or sealed(checkpoint_folder(output_dir))):
         before, now = resolved(OmegaConf.load(path)), resolved(OmegaConf.create(dict(config)))
         keys = now.keys() - FREE_KEYS if finished else ORIGIN_KEYS
         then, now = ({key: values.get(key) for key in keys} for values in (before, now))
         require_same(then, now, folder=output_dir)
-    with durable_file(path) as file:
-        file.write(OmegaConf.to_yaml(OmegaConf.create(dict(config))).encode())
 
 
 def resolved(config: Any) -> dict[str, Any]:

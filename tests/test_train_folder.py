@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sam_train.train import claim, is_first_rank
-from sam_train.training.safety.checkpoints import checkpoint_folder
+from sam_train.training.safety.sealed_files import checkpoint_folder
 
 CONFIG: dict[str, Any] = {"dataset": "a", "max_steps": 5, "trainer": {"devices": 1}, "threads": 1}
 

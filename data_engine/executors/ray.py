@@ -22,6 +22,7 @@ class RayExecutor:
 
     Ray restarts an actor that dies, on any node, and does its item again. The work, with its
     model, is put into Ray's memory once. All nodes must see the run's folder under its path.
+    Where nothing listens at the address, it cannot be made.
     """
 
     def __init__(
@@ -34,13 +35,13 @@ class RayExecutor:
     ) -> None:
         if workers < 1:
             raise ValueError(f"executor.workers is {workers}: at least one is needed")
+        require_listener(address)
         self.workers = workers
         self.address = address
         self._resources = {"num_cpus": cpus_per_worker, "num_gpus": gpus_per_worker}
 
     def run(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yields the results as they come. An error that would come again ends the run."""
-        require_listener(self.address)
         ray = _ray()
         try:
             ray.init(address=self.address or "local", log_to_driver=False, logging_level="ERROR")

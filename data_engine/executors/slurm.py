@@ -27,6 +27,7 @@ class SlurmExecutor:
     with what is not finished. Tasks outlive this process when it is killed; the next run waits
     for the shards that they are at. `parameters` are further ones of sbatch (`{qos: low}`). All
     nodes must see `folder`, where Slurm's logs lie, and the run's folder under their paths.
+    Without Slurm, or without the partition, it cannot be made.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class SlurmExecutor:
     ) -> None:
         if workers < 1:
             raise ValueError(f"executor.workers is {workers}: at least one is needed")
+        require_slurm("executor=slurm", "executor=local")
+        require_partition(partition)
         self.workers = workers
         self.folder = Path(folder).absolute()
         self._parameters: dict[str, Any] = {
@@ -87,8 +90,6 @@ class SlurmExecutor:
                 "executor=slurm needs submitit: pip install 'sam-train[cluster]', or choose "
                 "executor=local"
             ) from error
-        require_slurm("executor=slurm", "executor=local")
-        require_partition(self._parameters.get("partition"))
         executor = submitit.SlurmExecutor(self.folder, max_num_timeout=MAX_ARRAY)
         executor.update_parameters(job_name="data-engine", **self._parameters)
         return executor

@@ -10,10 +10,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sam_train.launching.job import Job, JobRecord, is_finished
+from sam_train.settings.missing import check_missing
 
 
 def jobs_of(config: DictConfig, loader: Any, overrides: Sequence[Sequence[str]]) -> list[Job]:
-    """One job for each list of overrides; `loader` is Hydra's, which composes their configs."""
+    """One job for each list of overrides; `loader` is Hydra's, which composes their configs.
+
+    A value that is not given is told here, before all jobs fail for lack of it.
+    """
+    first = loader.load_sweep_config(config, list(overrides[0]))
+    check_missing(OmegaConf.masked_copy(first, [key for key in first if key != "hydra"]))
     folders = [folder_of(config, loader, overrides, number) for number in range(len(overrides))]
     clashes = [str(path) for path, count in Counter(folders).items() if count > 1]
     if clashes:

@@ -9,7 +9,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,7 +29,7 @@ def correction(command: Namespace, *, config_name: str) -> str | None:
     for override in choices:
         if sentence := wrong_choice(override, config_name, extra):
             return sentence
-    config = composed(config_name, [each.input_line or "" for each in choices], extra)
+    config = composed(config_name, [first_of(each) for each in choices], extra)
     if config is None:
         return None
     values = (each for each in overrides if each not in choices)
@@ -68,18 +68,34 @@ def composed(config_name: str, choices: list[str], extra: Path | None) -> DictCo
 
 def wrong_choice(override: Override, config_name: str, extra: Path | None) -> str | None:
     """What is wrong with GROUP=CHOICE."""
-    group, choice, known = override.key_or_group, override.value(), places(config_name)
+    group, known = override.key_or_group, places(config_name)
     key = f"{group}@{override.package}" if override.package else group
     if key not in known:
         is_change = not (override.is_add() or override.is_delete())
         return not_here(group, config_name) if is_change else None
     if override.is_add():
-        return f"{key} has a choice already: leave out the +, {key}={choice}"
-    named = choice if isinstance(choice, str | int | float) else None
-    if named is None or str(named) in options(group, extra):
-        return None
-    listed = did_you_mean(str(named), options(group, extra))
-    return f"there is no {group}={named}: {listed} (--help {group} describes them)"
+        return f"{key} has a choice already: leave out the +, {key}={override.value()}"
+    there = options(group, extra)
+    for named in map(str, swept(override)):
+        if named not in there:
+            listed = did_you_mean(named, there)
+            return f"there is no {group}={named}: {listed} (--help {group} describes them)"
+    return None
+
+
+def swept(override: Override) -> list[Any]:
+    """The choices of GROUP=A,B or GROUP=A; what is neither, such as null, is left out."""
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
+    return [each for each in values if isinstance(each, str | int | float)]
+
+
+def first_of(override: Override) -> str:
+    """The argument with the first of its choices alone."""
+    line = override.input_line or ""
+    if not override.is_choice_sweep():
+        return line
+    return f"{line.partition('=')[0]}={swept(override)[0]}"
 
 
 def not_here(group: str, config_name: str) -> str:

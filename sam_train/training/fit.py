@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,21 @@ from lightning.pytorch.loggers import Logger
 from sam_train.modeling.checkpoint import save_model
 from sam_train.modeling.sam import Sam
 from sam_train.training.adaptation import Adaptation
-from sam_train.training.safety.checkpoints import Checkpoints, newest_checkpoint
+from sam_train.training.safety.checkpoints import Checkpoints
 from sam_train.training.safety.failures import check_launch, one_sentence_of_ranks
+from sam_train.training.safety.sealed_files import newest_checkpoint
 from sam_train.training.scale.acceleration import Acceleration
 from sam_train.training.scale.sharding import whole_model
 from sam_train.training.step import StepModule
 
 logger = logging.getLogger(__name__)
+
+# What Lightning warns of: beginnings of its messages.
+INTENDED = (
+    "The `srun` command is available",  # a run beside Slurm, as on a login node
+    "Experiment logs directory",  # it is the run's folder, whose metrics are set aside
+    ".*LeafSpec.* is deprecated",  # its own call of torch
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,7 @@ class Fit:
         weights = output_dir / "model.safetensors"
         if weights.exists():
             return
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # no banner every round
+        quieten_lightning()
         seed_everything(seed, workers=True, verbose=False)
         data = self.data(
             dataset=dataset_root, version=version, bad_samples=output_dir / "bad_samples.jsonl"
@@ -116,6 +124,14 @@ class Fit:
                 f"the same command goes on from there"
             )
             raise SystemExit(128 + number)
+
+
+def quieten_lightning() -> None:
+    """Leaves out its banner and its warnings of what is meant to be so."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in INTENDED:
+        warnings.filterwarnings("ignore", message)
 
 
 def set_aside(metrics: Path) -> None:

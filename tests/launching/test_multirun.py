@@ -26,7 +26,10 @@ def multirun(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["optim.lrr=1,2"], "optim.lrr"),
+        (["optim.lrr=1,2"], "there is no optim.lrr: did you mean optim.lr?"),
+        (["optim.lrr=1", "model=tiny,vit_b"], "there is no optim.lrr: did you mean optim.lr?"),
+        (["model=tiny,vitb"], "there is no model=vitb: did you mean vit_b?"),
+        (["seed=0,1", "dataset=???"], "dataset (folder with manifests/) is not given: add dataset"),
         (["seed=0,1", "hydra.sweep.subdir=same"], "2 jobs of this sweep have the folder"),
         (["seed=0,1", "hydra.launcher.jobs=0"], "hydra.launcher.jobs is 0"),
         (["seed=0,1", "launcher=slurm"], "needs sbatch, which is not on this machine"),

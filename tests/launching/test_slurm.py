@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from sam_train.launching.job import Job, read_record
 from sam_train.launching.slurm import launch_on_slurm
-from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
+from sam_train.training.safety.sealed_files import checkpoint_folder, sealed
 
 ROOT = Path(__file__).parents[2]
 TWO_RANKS = ["trainer=cpu2", "trainer.strategy.start_method=popen"]

@@ -22,7 +22,8 @@ from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
 from sam_train.training.fit import Fit
-from sam_train.training.safety.checkpoints import Checkpoints, newest_checkpoint
+from sam_train.training.safety.checkpoints import Checkpoints
+from sam_train.training.safety.sealed_files import newest_checkpoint
 from sam_train.training.sam_module import SamModule
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's hints

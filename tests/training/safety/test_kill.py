@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
+from sam_train.training.safety.sealed_files import checkpoint_folder, sealed
 
 KILLS = int(os.environ.get("SAM_TRAIN_KILLS", "10"))
 

@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
-from sam_train.training.safety.checkpoints import checkpoint_folder, sealed
+from sam_train.training.safety.sealed_files import checkpoint_folder, sealed
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of Lightning and gloo
 
