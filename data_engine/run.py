@@ -155,7 +155,7 @@ def run_phase(cfg: DictConfig, config_sha256: str, executor: Executor) -> None:
         )
     # Workers elsewhere have another working directory.
     output_dir, checkpoint = Path(cfg.output_dir).absolute(), Path(cfg.checkpoint)
-    sam = load(cfg, checkpoint)
+    sam, bad_samples = load(cfg, checkpoint), BadSampleLog(output_dir / "bad_samples.jsonl")
     phase_run = PhaseRun(
         dataset=Dataset(output_dir / "dataset"),
         folder=output_dir / "annotate",
@@ -164,7 +164,7 @@ def run_phase(cfg: DictConfig, config_sha256: str, executor: Executor) -> None:
         build_annotator=annotator,
         known_masks=pool.known_masks,
         executor=executor,
-        on_bad=BadSampleLog(output_dir / "bad_samples.jsonl"),
+        on_bad=bad_samples,
     )
     summary = annotate_pool(
         pool,
@@ -176,7 +176,10 @@ def run_phase(cfg: DictConfig, config_sha256: str, executor: Executor) -> None:
         images_per_shard=cfg.images_per_shard,
         readers=len(os.sched_getaffinity(0)),
     )
-    print(", ".join(f"{key} {value:g}" for key, value in summary.items()))
+    told = {key: value for key, value in summary.items() if value or key in ("images", "masks")}
+    print(", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in told.items()))
+    if left_out := sum(bad_samples.counts().values()):
+        print(f"left out: {left_out} images, each with its reason in {bad_samples.path}")
     print(f"masks: version 1 of {output_dir / 'dataset'}")
     print(f"report: {write_phase_report(output_dir, summary)}")
 

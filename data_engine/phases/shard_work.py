@@ -22,6 +22,7 @@ from sam_train.data.store.shards import read_shard, write_annotations
 from sam_train.modeling.sam import Sam
 
 TRIES = 3  # of an image in a process of its own, which may be killed from outside, too
+DEADLY_IN_A_ROW = 3  # images; so many are not what ends the processes
 
 
 class DeadlyImage(BadSample):
@@ -84,22 +85,40 @@ def annotate_shard(job: ShardJob, phase: Phase, on_bad: OnBad) -> dict:
 def annotated_records(
     job: ShardJob, phase: Phase, on_bad: OnBad, *, claim: Claim, counts: Counter[str]
 ) -> Iterator[tuple[str, Record]]:
-    """The key and the new record of every image of a shard; counts on the way."""
-    current = current_annotations(job)
+    """The key and the new record of every image of a shard; counts on the way.
+
+    Images that could not be used are listed when the shard is through: where several in a row end
+    their processes, it is the machine that does, and an OSError ends the run.
+    """
+    current, bad, deadly = current_annotations(job), [], 0
     for sample in read_shard(job.images, on_bad=on_bad):
         annotations = current.get(sample.key, [])
         try:
             suspect = claim.begin(sample.key, masks=counts["masks"])
             annotated = (annotated_alone if suspect else annotate)(phase, sample, annotations)
         except (ValueError, OSError) as error:
-            counts["bad"] += 1
-            on_bad(str(job.images), sample.key, error)
+            bad.append((sample.key, error))
+            deadly = deadly + 1 if isinstance(error, DeadlyImage) else 0
+            require_few(deadly, error)
         else:
+            deadly = 0
             annotations = annotated.annotations
             counts.update(annotated.counts)
         counts["images"] += 1
         counts["masks"] += len(annotations)
         yield sample.key, {"image": sample.record["image"], "annotations": annotations}
+    counts["bad"] = len(bad)
+    for key, error in bad:
+        on_bad(str(job.images), key, error)
+
+
+def require_few(deadly: int, error: Exception) -> None:
+    """Raises an OSError where so many images in a row cannot be the reason."""
+    if deadly == DEADLY_IN_A_ROW:
+        raise OSError(
+            f"{deadly} images in a row could not be used, of the last {error}; this is the "
+            "machine, perhaps its memory: lower executor.workers and run the same command again"
+        ) from error
 
 
 def annotate(phase: Phase, sample: Sample, current: list[Annotation]) -> Annotated:

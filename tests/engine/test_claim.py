@@ -28,15 +28,15 @@ Phases = dict[str, Callable[..., Any]]
 
 
 class Deadly(Phase):
-    """A phase that one image kills, or raises in."""
+    """A phase that some images kill, or raise in."""
 
-    def __init__(self, inner: Phase, key: str, *, kill: bool) -> None:
-        self.inner, self.key, self.kill = inner, key, kill
+    def __init__(self, inner: Phase, *keys: str, kill: bool) -> None:
+        self.inner, self.keys, self.kill = inner, keys, kill
 
     def annotate(self, task: Task) -> Annotated:
-        if task.key == self.key and self.kill:
+        if task.key in self.keys and self.kill:
             os.kill(os.getpid(), 9)
-        if task.key == self.key:
+        if task.key in self.keys:
             raise RuntimeError("CUDA out of memory")
         return self.inner.annotate(task)
 
@@ -143,6 +143,24 @@ def test_an_image_that_ends_its_workers_fails_alone(
     reason = "a worker process was killed" if kill else "RuntimeError: CUDA out of memory"
     assert listed.count("\n") == 1 and f"it ended {TRIES} processes of its own" in listed
     assert '"kind": "DeadlyImage"' in listed and key in listed and reason in listed
+
+
+def test_several_deadly_images_in_a_row_end_the_run_and_are_done_when_it_goes_on(
+    phases: Phases, predictor: TaskPredictor, stamp: Stamp, sam: Sam, tmp_path: Path
+) -> None:
+    images = enumerate(SceneSet("scenes", 4, image_size=64))
+    samples = [to_sample(image, image_id=i, with_masks=False) for i, image in images]
+    write_shard(tmp_path / "0.tar", samples)
+    job = ShardJob(tmp_path / "0.tar", None, tmp_path / "layer.tar", tmp_path / "0.stats.json")
+    whole, bad_samples = phase(phases, predictor, stamp), BadSampleLog(tmp_path / "bad.jsonl")
+    starved = Deadly(whole, *(sample.key for sample in samples), kill=False)
+
+    with pytest.raises(OSError, match="3 images in a row .*out of memory.*lower executor.workers"):
+        list(LocalExecutor(2).run(ShardWork(sam, starved, bad_samples), [job]))
+    assert not job.done and not bad_samples.counts()
+
+    (stats,) = LocalExecutor(2).run(ShardWork(sam, whole, bad_samples), [job])
+    assert (stats["images"], stats["bad"]) == (4, 0) and not bad_samples.counts()
 
 
 def test_the_pool_is_not_sent_to_workers_of_the_automatic_phase(
