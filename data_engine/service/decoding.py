@@ -109,8 +109,8 @@ def mask_as_logits(mask: Rle, image: PreparedImage) -> Float[Tensor, "h w"]:
     """A mask that the model has not made, as the logits that are fed back to it."""
     predictor, (left, top) = image.predictor, image.corner
     height, width = predictor.original_size
-    encoder = predictor.model.prompt_encoder
-    scale = encoder.mask_input_size[0] / predictor.model.image_encoder.img_size
+    mask_size = predictor.model.mask_input_size
+    scale = mask_size[0] / predictor.model.image_size
     rows, columns = (
         corner + ((np.arange(cells) + 0.5) * length / cells).astype(int)
         for corner, length, cells in zip(
@@ -120,7 +120,7 @@ def mask_as_logits(mask: Rle, image: PreparedImage) -> Float[Tensor, "h w"]:
             strict=True,
         )
     )
-    logits = torch.full(encoder.mask_input_size, -SURE)
+    logits = torch.full(mask_size, -SURE)
     inside = torch.from_numpy(sample_rle(mask, rows, columns))
     logits[: len(rows), : len(columns)][inside] = SURE
     return logits.to(predictor.device)

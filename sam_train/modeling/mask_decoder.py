@@ -77,17 +77,15 @@ class MaskDecoder(nn.Module):
         the prompts (`PromptMaps`), from which the hypernetworks compose masks too.
         """
         count, size = len(sparse_prompt_embeddings), max(CPU_CELLS // image_pe[0, 0].numel(), 1)
-        parts = (
-            image_embeddings.expand(count, -1, -1, -1),
-            sparse_prompt_embeddings,
-            dense_prompt_embeddings,
-        )
+        parts = (image_embeddings, sparse_prompt_embeddings, dense_prompt_embeddings)
         is_whole = torch.is_grad_enabled() or torch.compiler.is_exporting()
         if is_whole or image_pe.device.type != "cpu" or count <= size:
             return self._predict_masks(image_pe, *parts)
         chunks = [
             self._predict_masks(image_pe, *chunk)
-            for chunk in zip(*(part.split(size) for part in parts), strict=True)
+            for chunk in zip(
+                *(part.expand(count, *part.shape[1:]).split(size) for part in parts), strict=True
+            )
         ]
         low_res_logits, iou_pred = zip(*chunks, strict=True)
         return torch.cat(low_res_logits), torch.cat(iou_pred)
@@ -95,7 +93,7 @@ class MaskDecoder(nn.Module):
     def _predict_masks(
         self,
         image_pe: Float[Tensor, "1 C h w"],
-        image_embeddings: Float[Tensor, "N embedding h w"],
+        image_embeddings: Float[Tensor, "#N embedding h w"],
         sparse_prompt_embeddings: Float[Tensor, "N K C"],
         dense_prompt_embeddings: Float[Tensor, "N dense h w"],
     ) -> tuple[Float[Tensor, "N 4 4*h 4*w"], Float[Tensor, "N 4"]]:

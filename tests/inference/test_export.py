@@ -252,3 +252,23 @@ def test_an_export_is_a_model_wherever_one_is_loaded(exported: tuple[Sam, Path])
 
     model = load_sam(known_checkpoint(exported[1] / "decoder.onnx", None))
     assert isinstance(model, OnnxSam)
+
+
+def test_a_given_mask_is_clicked_on_with_an_export_behind_the_page(
+    exported: tuple[Sam, Path],
+) -> None:
+    from data_engine.service.decoding import SURE, mask_as_logits
+    from data_engine.service.embeddings import PreparedImage
+    from sam_train.data.rle import encode_mask
+    from sam_train.evaluation.models.sam import SamSegmenter
+
+    given = np.zeros((40, 60), dtype=bool)
+    given[10:30, 20:50] = True
+    fed_back = []
+    for model in (exported[0], load_onnx(exported[1] / "decoder.onnx")):
+        predictor = SamPredictor(model)
+        predictor.set_image(draw_scene(3, (60, 60)).image[:40])
+        prepared = PreparedImage("k", b"", "", (40, 60), predictor, SamSegmenter(predictor))
+        fed_back.append(mask_as_logits(encode_mask(given), prepared))
+    assert torch.equal(*fed_back)
+    assert (fed_back[0] == SURE).any()
