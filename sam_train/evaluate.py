@@ -115,6 +115,10 @@ def known_sets(cfg: DictConfig) -> tuple[dict[str, "ImageSet"], list[str]]:
                 ) from error
             print(f"left out: {error.__cause__}")
             missing.append(name)
+    if missing and not found:
+        raise FileNotFoundError(
+            f"none of the {len(missing)} sets of the suite is there: set what the lines above name"
+        )
     return found, missing
 
 

@@ -65,7 +65,8 @@ def train(cfg: DictConfig) -> None:
             from_scratch=cfg.model.checkpoint is None,
             origin={"config_sha256": config_sha256(config, free=FREE_KEYS), "config": config},
         )
-    print(f"weights: {output_dir / 'model.safetensors'}")
+    if is_first_rank():
+        print(f"weights: {output_dir / 'model.safetensors'}")
 
 
 @contextmanager

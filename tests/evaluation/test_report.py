@@ -209,3 +209,11 @@ def test_a_set_that_is_not_there_stops_or_is_left_out(tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["missing_sets"] == ["gone"]
     assert list(report["protocols"]["clicks"]["sets"]) == ["scenes"]
+
+
+def test_a_suite_of_which_no_set_is_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAM_SUITE", str(tmp_path / "no where"))
+    given = ("segmenter=shapes", "suite=sa23", "missing_sets=skip", f"output_dir={tmp_path}")
+
+    with pytest.raises(FileNotFoundError, match="none of the 23 sets of the suite is there"):
+        evaluate(config(*given))
