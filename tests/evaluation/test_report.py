@@ -213,7 +213,9 @@ def test_a_set_that_is_not_there_stops_or_is_left_out(tmp_path):
 
 def test_a_suite_of_which_no_set_is_there_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM_SUITE", str(tmp_path / "no where"))
-    given = ("segmenter=shapes", "suite=sa23", "missing_sets=skip", f"output_dir={tmp_path}")
+    given = ["segmenter=shapes", "suite=sa23", "missing_sets=skip", f"output_dir={tmp_path}"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose("evaluate", given)
 
     with pytest.raises(FileNotFoundError, match="none of the 23 sets of the suite is there"):
-        evaluate(config(*given))
+        evaluate(cfg)
