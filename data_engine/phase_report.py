@@ -39,7 +39,7 @@ def write_phase_report(run_dir: Path, summary: Mapping[str, Any]) -> Path:
         summary=summary,
         steps=[(name, *STEPS[name], count) for name, count in left.items()],
         nothing=nothing,
-        counts={name.replace("_", " "): n for name, n in counts.items() if name not in left},
+        counts={name.replace("_", " "): count for name, count in counts.items()},
         workers=worker_speeds(stats),
         pictures=list(islice(automatic_pictures(dataset, manifest), PICTURES)),
         command=(run_dir / "command.txt").read_text().strip(),

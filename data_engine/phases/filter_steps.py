@@ -24,7 +24,7 @@ STEPS = {
     "cleaned": Step("not a speck after cleaning", "generator.min_mask_region_area"),
     "different": Step("not the same mask twice", "generator.rules.mask_nms_thresh"),
     "kept": Step("within the number for an image", "generator.rules.max_masks"),
-    "added": Step("not on the image already", "duplicate_iou"),
+    "added": Step("not the same as an earlier mask of the image", "duplicate_iou"),
 }
 
 
