@@ -1,12 +1,12 @@
 """Which masks show the same object: overlap of run-length masks."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from sam_train.data.records import Annotation, Rle
-from sam_train.data.rle import rle_iou
+from sam_train.data.rle import rle_area, rle_box, rle_iou
 
 
 def best_iou(masks: list[Rle], others: list[Rle]) -> Float[np.ndarray, " N"]:
@@ -33,11 +33,41 @@ def without_duplicates(
     return kept
 
 
-def covered(mask: Rle, others: Mapping[int, Rle], *, duplicate_iou: float) -> int | None:
-    """The first of the others (by id) that shows the same object as the mask."""
-    if not others:
+Extent = tuple[int, int, int, int, int]  # area, and the XYXY box around it
+
+
+def extent_of(mask: Rle) -> Extent:
+    """How much of the image a mask takes, and where."""
+    area = rle_area(mask)
+    x0, y0, x1, y1 = map(int, rle_box(mask))
+    return area, x0, y0, x1, y1
+
+
+def largest_iou(extent: Extent, others: Sequence[Extent]) -> Float[np.ndarray, " N"]:
+    """The IoU that masks of such extents have at most: a bound, without their pixels."""
+    area, *box = np.array([extent], np.int64).T
+    areas, *boxes = np.array(others, np.int64).reshape(-1, 5).T
+    width = np.minimum(box[2], boxes[2]) - np.maximum(box[0], boxes[0])
+    height = np.minimum(box[3], boxes[3]) - np.maximum(box[1], boxes[1])
+    shared = np.minimum(np.minimum(area, areas), width.clip(0) * height.clip(0))
+    return shared / np.maximum(area + areas - shared, 1)
+
+
+def covered(
+    mask: Rle,
+    others: Sequence[Rle],
+    *,
+    extents: tuple[Extent, Sequence[Extent]],
+    duplicate_iou: float,
+) -> int | None:
+    """The place of the first of the others that shows the same object as the mask.
+
+    `extents` are those of the mask and of the others: only the few that they do not rule out are
+    compared pixel by pixel.
+    """
+    (possible,) = np.nonzero(largest_iou(*extents) >= duplicate_iou)
+    if not len(possible):
         return None
-    overlaps = rle_iou([mask], list(others.values()))[0]
-    return next(
-        (id for id, iou in zip(others, overlaps, strict=True) if iou >= duplicate_iou), None
-    )
+    overlaps = rle_iou([mask], [others[place] for place in possible])[0]
+    same = possible[overlaps >= duplicate_iou]
+    return int(same[0]) if len(same) else None

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from data_engine.annotation.overlap import Extent, extent_of
 from data_engine.people.actions import VERDICTS, WHOLE_IMAGE, Action, Candidate
-from data_engine.people.strokes import painted
+from data_engine.people.crops import Crop
+from data_engine.people.strokes import painted, reach
 from sam_train.data.records import Annotation
-from sam_train.data.rle import Rle, decode_rle, encode_mask, rle_area
+from sam_train.data.rle import Rle, encode_window, rle_area, sample_rle
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class DrawnObject:
     def answer(self) -> Candidate | None:
         """The model's mask that was chosen last."""
         return self.prompted[-1].candidate if self.prompted else None
+
+    @cached_property
+    def extent(self) -> Extent:
+        """The area of its mask and the box around it."""
+        assert self.mask is not None
+        return extent_of(self.mask)
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether anything was done to it that still holds."""
+        return bool(self.prompted or self.strokes)
 
     @property
     def actions(self) -> list[Action]:
@@ -109,7 +123,7 @@ class Drawing:
             count = len(prompted[-1].action.candidates) if prompted else 0
             if action.label is None or not 0 <= action.label < count:
                 raise ValueError(f"object {action.object} has no candidate {action.label}")
-        if action.kind == "delete" and not self.object(action.object).actions:
+        if action.kind == "delete" and not self.object(action.object).is_touched:
             raise ValueError(f"there is no object {action.object} to delete")
         return action
 
@@ -133,7 +147,7 @@ class Drawing:
         """The given ones, then those that are not deleted in the order of their first action."""
         ids = dict.fromkeys([*self.given, *(action.object for action in self.done)])
         drawn = (self.object(id) for id in ids if id != WHOLE_IMAGE)
-        return [item for item in drawn if item.given or item.actions]
+        return [item for item in drawn if item.given or item.is_touched]
 
     def unjudged(self) -> list[int]:
         """The ids of a review's given objects that still need a verdict."""
@@ -189,18 +203,40 @@ def drawn_object(
     return DrawnObject(id, tuple(prompted), tuple(strokes), mask, given, verdict)
 
 
-def surest(candidates: Iterable[Candidate]) -> int:
+def surest(candidates: Sequence[Candidate]) -> int:
     """The number of the candidate with the highest predicted IoU; the first of equals.
 
     One without a pixel is taken only if all are.
     """
+    if len(candidates) == 1:
+        return 0
     ranks = [(rle_area(c["segmentation"]) > 0, c["predicted_iou"]) for c in candidates]
     return ranks.index(max(ranks))
 
 
 def painted_over(below: Rle | None, strokes: list[Action], size: tuple[int, int]) -> Rle | None:
-    """The mask after the strokes; None if no pixel is left."""
-    if strokes:
-        canvas = np.zeros(size, bool) if below is None else decode_rle(below)
-        below = encode_mask(painted(canvas, strokes))
-    return below if below is not None and rle_area(below) > 0 else None
+    """The mask after the strokes; None if no pixel is left.
+
+    Only the part of the image that the mask or a stroke reaches is painted.
+    """
+    if below is not None and rle_area(below) == 0:
+        below = None
+    if not strokes:
+        return below
+    parts = [reach(stroke, size) for stroke in strokes]
+    if below is not None:
+        parts.append(extent_of(below)[1:])
+    x0, y0, x1, y1 = joined(parts)
+    if x0 == x1 or y0 == y1:  # all strokes lie outside of the image
+        return None
+    canvas = np.zeros((y1 - y0, x1 - x0), bool)
+    if below is not None:
+        canvas = sample_rle(below, np.arange(y0, y1), np.arange(x0, x1))
+    canvas = painted(canvas, strokes, corner=(x0, y0))
+    return encode_window(canvas, corner=(x0, y0), size=size) if canvas.any() else None
+
+
+def joined(boxes: Sequence[Crop]) -> Crop:
+    """The XYXY box around all of them."""
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)

@@ -13,11 +13,11 @@ from data_engine.service.routes import annotator_of
 accounts = APIRouter()
 
 
-def ledger_of(
+async def ledger_of(
     request: Request, token: str = "", authorization: Annotated[str, Header()] = ""
 ) -> Ledger:
     """The ledger, if somebody may see it: a page without scripts sends no header."""
-    annotator_of(request, authorization or f"Bearer {token}")
+    await annotator_of(request, authorization or f"Bearer {token}")
     return request.app.state.ledger
 
 

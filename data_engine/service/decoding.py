@@ -12,11 +12,14 @@ from data_engine.annotation.click_session import STABILITY_OFFSET
 from data_engine.people.actions import Action, Candidate
 from data_engine.people.drawing import DrawnObject
 from data_engine.service.embeddings import PreparedImage
+from data_engine.service.once import Once
 from sam_train.data.records import Prompt
 from sam_train.data.rle import Rle, encode_window, sample_rle
 from sam_train.evaluation.models.segmenter import ask
 from sam_train.evaluation.protocols.replay import recorded_prompts
 
+Answered = tuple[tuple[Candidate, ...], Float[Tensor, "M h w"]]
+PREVIEWS = 32  # answers that are kept for whoever clicks there
 SURE = 8.0  # logits of a mask that is given, as far from 0 as those of the model mostly are
 
 
@@ -30,15 +33,26 @@ class Decoder:
         self._remembered = remembered
         self._logits: OrderedDict[tuple[str, int], Float[Tensor, "M h w"]] = OrderedDict()
         self._lock = threading.Lock()
+        self._answers = Once[Answered](PREVIEWS)
 
     def answer(
         self, task: str, image: PreparedImage, drawn: DrawnObject, prompt: Action
-    ) -> tuple[tuple[Candidate, ...], Float[Tensor, "M h w"]]:
+    ) -> Answered:
         """Three masks for the first prompt of an object, one after more (as in training).
 
         `image` is the crop of the prompt. Beside the masks their low-resolution logits, to
-        `remember` once the prompt is stored.
+        `remember` once the prompt is stored. Whoever clicks where a preview was asked for gets
+        that answer, or waits for it, and nothing is decoded twice.
         """
+        before = tuple((p.action.seq, p.chosen) for p in drawn.prompted)
+        asked = (prompt.object, prompt.kind, prompt.coords, prompt.label, prompt.crop)
+        return self._answers.get(
+            (task, before, *asked), lambda: self._answer(task, image, drawn, prompt)
+        )
+
+    def _answer(
+        self, task: str, image: PreparedImage, drawn: DrawnObject, prompt: Action
+    ) -> Answered:
         logits, scores = self._decode(task, image, drawn, len(drawn.prompted), prompt)
         windows = image.segmenter.windows(logits, offset=STABILITY_OFFSET)
         left, top = image.corner

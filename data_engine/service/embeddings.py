@@ -3,10 +3,7 @@
 import hashlib
 import json
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from safetensors.torch import save
 
 from data_engine.duplicates import pixel_digest
 from data_engine.people.crops import Crop
+from data_engine.service.once import Once
 from sam_train.data.images import read_image
 from sam_train.data.store.durable import durable_file
 from sam_train.evaluation.models.sam import SamSegmenter
@@ -63,30 +61,13 @@ class Embeddings:
         self._sam = sam.eval()
         self._jpeg_of = jpeg_of
         self.folder = folder
-        self._in_memory = in_memory
         self._disk_bytes = disk_bytes
         self._segmenter_of = segmenter_of
-        self._ready: OrderedDict[tuple[str, Crop | None], Future[PreparedImage]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._ready = Once[PreparedImage](in_memory)
 
     def get(self, key: str, crop: Crop | None = None) -> PreparedImage:
         """The image, encoded now if need be; raises ValueError or OSError if it cannot be read."""
-        with self._lock:
-            future = self._ready.get((key, crop))
-            is_mine = future is None
-            if future is None:
-                future = self._ready[key, crop] = Future()
-            self._ready.move_to_end((key, crop))
-            while len(self._ready) > self._in_memory:
-                self._ready.popitem(last=False)
-        if is_mine:
-            try:
-                future.set_result(self._prepare(key, crop))
-            except BaseException as error:
-                with self._lock:
-                    self._ready.pop((key, crop), None)
-                future.set_exception(error)
-        return future.result()
+        return self._ready.get((key, crop), lambda: self._prepare(key, crop))
 
     def _prepare(self, key: str, crop: Crop | None) -> PreparedImage:
         jpeg = self.get(key).jpeg if crop else self._jpeg_of(key)

@@ -55,7 +55,7 @@ from data_engine.people.actions import KINDS, WHOLE_IMAGE, Action, ActionKind, C
 from data_engine.people.crops import Crop
 from data_engine.people.drawing import Drawing, DrawnObject
 from data_engine.service.workbench import Change, OpenTask, Rules
-from sam_train.data.rle import Rle, rle_area
+from sam_train.data.rle import rle_area
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 MAX_COORDS = 40_000
@@ -158,15 +158,23 @@ def object_views(
     drawing: Drawing, shown: list[DrawnObject], duplicate_iou: float
 ) -> list[dict[str, Any]]:
     """Objects of a drawing as the page shows them, each with the one before that it covers."""
-    first: dict[int, Rle] = {}  # what comes before, by id
-    duplicates: dict[int, int | None] = {}
-    ids = {item.id for item in shown}
-    for item in drawing.objects():
-        if item.mask is None or item.verdict == "reject":
+    valid = [item for item in drawing.objects() if item.mask and item.verdict != "reject"]
+    masks = [item.mask for item in valid if item.mask]
+    extents = [item.extent for item in valid]
+    places = {item.id: place for place, item in enumerate(valid)}
+    duplicates: dict[int, int] = {}
+    for item in shown:
+        if item.given or item.id not in places:
             continue
-        if item.id in ids and item.given is None:
-            duplicates[item.id] = covered(item.mask, first, duplicate_iou=duplicate_iou)
-        first[item.id] = item.mask
+        before = places[item.id]
+        place = covered(
+            masks[before],
+            masks[:before],
+            extents=(extents[before], extents[:before]),
+            duplicate_iou=duplicate_iou,
+        )
+        if place is not None:
+            duplicates[item.id] = valid[place].id
     return [
         object_view(item, duplicates.get(item.id), is_review=drawing.is_review) for item in shown
     ]

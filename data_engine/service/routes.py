@@ -21,11 +21,12 @@ from data_engine.service.workbench import Workbench
 router = APIRouter()
 
 
-def workbench_of(request: Request) -> Workbench:
+# Neither waits for anything, so they run where the request is read, not in a thread of their own.
+async def workbench_of(request: Request) -> Workbench:
     return request.app.state.workbench
 
 
-def annotator_of(request: Request, authorization: Annotated[str, Header()] = "") -> str:
+async def annotator_of(request: Request, authorization: Annotated[str, Header()] = "") -> str:
     """The name behind `Authorization: Bearer TOKEN`."""
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -55,10 +56,11 @@ def annotator(name: Annotator) -> dict[str, str]:
 
 
 @router.post("/api/task")
-def claim(bench: Bench, name: Annotator) -> dict[str, Any]:
+def claim(bench: Bench, name: Annotator) -> Response:
     """The task to work on, or none with what is done."""
     task, counts = bench.claim(name), bench.store.counts()
-    return {"progress": counts} if task is None else task_view(task, bench.rules, counts)
+    view = {"progress": counts} if task is None else task_view(task, bench.rules, counts)
+    return JSONResponse(view)
 
 
 @router.get("/api/tasks/{key}/image")
@@ -67,13 +69,13 @@ def image(key: str, bench: Bench, name: Annotator) -> Response:
 
 
 @router.post("/api/tasks/{key}/actions")
-def act(key: str, message: ActionMessage, bench: Bench, name: Annotator) -> dict[str, Any]:
-    return change_view(bench.act(key, message.action(name)), bench.rules)
+def act(key: str, message: ActionMessage, bench: Bench, name: Annotator) -> Response:
+    return JSONResponse(change_view(bench.act(key, message.action(name)), bench.rules))
 
 
 @router.post("/api/tasks/{key}/preview")
-def preview(key: str, message: PreviewMessage, bench: Bench, name: Annotator) -> dict[str, Any]:
-    return preview_view(bench.preview(key, message.action(name)))
+def preview(key: str, message: PreviewMessage, bench: Bench, name: Annotator) -> Response:
+    return JSONResponse(preview_view(bench.preview(key, message.action(name))))
 
 
 @router.post("/api/tasks/{key}/crop")

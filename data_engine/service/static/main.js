@@ -20,7 +20,7 @@ const session = new Session(connection, magnifier, { opened, shown, say });
 const hand = new Hand((kind, content) => session.act(kind, content));
 const objects = new ObjectList(at("objects"), at("count"), (id) => session.select(id));
 const candidates = new Candidates(at("candidates"), choose);
-let masksShown = true, cursor = null, isGrabbed = false, isDrawn = true;
+let masksShown = true, cursor = null, pressed = null, isGrabbed = false, isDrawn = true;
 
 // The token is in the part of the link that browsers do not send, and survives a reload.
 function tokenOfLink() {
@@ -72,11 +72,10 @@ function isInside({ x, y }) {
   return x >= 0 && y >= 0 && x <= session.task.width && y <= session.task.height;
 }
 
-// Where a click begins an object, its mask is shown beforehand.
+// What a click at the cursor would give is asked for beforehand, but not where one was just made.
 function lookAhead() {
   const { task } = session, isFree = session.isReady && !task.pending && !isGrabbed && !hand.isDown;
-  const begins = isFree && hand.tool === "point" && (!task.object || task.object.locked);
-  const isThere = begins && cursor && isInside(cursor);
+  const isThere = isFree && hand.tool === "point" && cursor && cursor !== pressed && isInside(cursor);
   hover.move(task, isThere ? cursor : null, isThere ? magnifier.cropOf([cursor.x, cursor.y]) : null);
 }
 
@@ -113,7 +112,7 @@ const pointer = {
   moved,
   press(place, how) {
     hand.byKeyboard = false;
-    cursor = place;
+    cursor = pressed = place;
     if (!session.isReady) return;
     const inside = isInside(place);
     hand.preview = inside && !how.background ? hover.sprite : null; // until the click is answered

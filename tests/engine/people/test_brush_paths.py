@@ -5,7 +5,9 @@ from hypothesis.extra.numpy import arrays
 
 from data_engine.people.actions import Action
 from data_engine.people.brush_paths import brush_paths
+from data_engine.people.drawing import painted_over
 from data_engine.people.strokes import painted
+from sam_train.data.rle import encode_mask
 
 MASKS = arrays(bool, st.tuples(st.just(9), st.just(12)))
 
@@ -28,3 +30,28 @@ def test_a_block_is_one_stroke() -> None:
     block[2:7, 3:8] = True
 
     assert len(brush_paths(block, block)) == 1
+
+
+@given(
+    MASKS,
+    st.lists(
+        st.tuples(
+            st.lists(st.tuples(*[st.floats(-30, 40)] * 2), min_size=1, max_size=4),
+            st.integers(0, 1),
+            st.sampled_from([0.5, 1.0, 2.5, 9.0]),
+        ),
+        max_size=3,
+    ),
+)
+def test_painting_only_what_strokes_reach_gives_the_same_pixels(
+    mask: np.ndarray, paths: list
+) -> None:
+    strokes = [
+        Action(seq, 1, "brush", 1.0, "ana", tuple(np.ravel(path)), label, radius=radius)
+        for seq, (path, label, radius) in enumerate(paths)
+    ]
+
+    whole = painted(mask, strokes)
+
+    expected = encode_mask(whole) if whole.any() else None
+    assert painted_over(encode_mask(mask), strokes, mask.shape) == expected

@@ -8,18 +8,14 @@ export function draw(view, task, hand, { masksShown, preview, cursor }) {
   context.drawImage(task.picture, 0, 0);
   context.globalAlpha = view.scale < SINGLE_PIXELS ? 1 : 0.6; // the pixels under an edge show
   if (masksShown) {
-    context.drawImage(task.layer.bitmap(), 0, 0);
-    drawSprite(context, task.currentSprite());
+    task.layer.drawOn(context);
+    task.currentSprite()?.drawOn(context, view.step);
   }
-  drawSprite(context, preview);
+  preview?.drawOn(context, view.step);
   context.globalAlpha = 1;
   drawPrompts(context, task.object?.prompts ?? [], view.scale);
   drawHand(context, hand, view.scale);
   if (cursor) drawCursor(context, hand, cursor, view.scale);
-}
-
-function drawSprite(context, sprite) {
-  if (sprite) context.drawImage(sprite.canvas, sprite.x, sprite.y);
 }
 
 function drawPrompts(context, prompts, scale) {

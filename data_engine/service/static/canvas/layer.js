@@ -1,8 +1,8 @@
 // All masks but the one in hand as a single bitmap. Panning and zooming only copy it; where a mask
-// changes, the box around it is painted anew.
+// changes, the box around it is painted anew. Like sprites it is turned over its diagonal.
 
-import { areaOf, boxOf, hasPixel, runsOf } from "./rle.js";
-import { spriteOf } from "./sprites.js";
+import { areaOf, hasPixel } from "./rle.js";
+import { drawTurned, Sprite } from "./sprites.js";
 
 const KEPT_PIXELS = 40_000_000; // of sprites: those used last stay for the next painting
 
@@ -14,7 +14,7 @@ export class MaskLayer {
   dirty = null; // box
 
   constructor(width, height) {
-    this.canvas = new OffscreenCanvas(width, height);
+    this.canvas = new OffscreenCanvas(height, width);
     this.context = this.canvas.getContext("2d");
   }
 
@@ -24,9 +24,8 @@ export class MaskLayer {
     if (before && id !== this.hidden) this.soil(before.box);
     this.forget(id);
     if (!rle) return void this.masks.delete(id);
-    const runs = runsOf(rle.counts), [height, width] = rle.size;
-    const box = boxOf(runs, height, width);
-    this.masks.set(id, { rle, look, box, area: areaOf(runs) });
+    const sprite = new Sprite(rle, look), { x, y, width, height } = sprite, box = { x, y, width, height };
+    this.masks.set(id, { rle, look, box, area: areaOf(sprite.runs) });
     if (id !== this.hidden) this.soil(box);
   }
 
@@ -38,10 +37,10 @@ export class MaskLayer {
     this.hidden = id;
   }
 
-  bitmap() {
+  drawOn(context) {
     if (this.dirty) this.paint(this.dirty);
     this.dirty = null;
-    return this.canvas;
+    drawTurned(context, this.canvas);
   }
 
   idAt(x, y) {
@@ -59,23 +58,23 @@ export class MaskLayer {
   }
 
   paint(part) {
-    const { context } = this;
+    const { context } = this, { x, y, width, height } = part;
     context.save();
     context.beginPath();
-    context.rect(part.x, part.y, part.width, part.height);
+    context.rect(y, x, height, width);
     context.clip();
-    context.clearRect(part.x, part.y, part.width, part.height);
+    context.clearRect(y, x, height, width);
     for (const [id, { box }] of this.masks) {
-      if (id !== this.hidden && meet(box, part)) context.drawImage(this.sprite(id).canvas, box.x, box.y);
+      if (id !== this.hidden && meet(box, part)) context.drawImage(this.sprite(id).at(1), box.y, box.x);
     }
     context.restore();
   }
 
   sprite(id) {
-    const { rle, look } = this.masks.get(id), sprite = this.sprites.get(id) ?? spriteOf(rle, look);
+    const { rle, look } = this.masks.get(id), sprite = this.sprites.get(id) ?? new Sprite(rle, look);
     this.forget(id);
     this.sprites.set(id, sprite);
-    this.spritePixels += sprite.width * sprite.height;
+    this.spritePixels += sprite.pixels;
     for (const old of this.sprites.keys()) {
       if (this.spritePixels <= KEPT_PIXELS || old === id) break;
       this.forget(old);
@@ -85,7 +84,7 @@ export class MaskLayer {
 
   forget(id) {
     const sprite = this.sprites.get(id);
-    if (sprite) this.spritePixels -= sprite.width * sprite.height;
+    if (sprite) this.spritePixels -= sprite.pixels;
     this.sprites.delete(id);
   }
 }

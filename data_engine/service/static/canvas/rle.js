@@ -17,24 +17,35 @@ export function runsOf(counts) {
   return runs;
 }
 
-// The box around the foreground and its pixels, row by row, 1 or 0.
-export function bitmapOf({ size: [height, width], counts }) {
-  const runs = runsOf(counts);
-  const box = boxOf(runs, height, width);
-  const bits = new Uint8Array(box.width * box.height);
+// For each column of the box, where its foreground starts and stops: start, stop, start, stop, ...
+// ascending, from the top of the box. With a `step`, rows and columns are so many pixels wide.
+export function spansOf(runs, height, box, step = 1) {
+  const left = Math.floor(box.x / step), top = Math.floor(box.y / step);
+  const count = box.width ? Math.ceil((box.x + box.width) / step) - left : 0;
+  const rows = box.width ? Math.ceil((box.y + box.height) / step) - top : 0;
+  const columns = Array.from({ length: count }, () => []);
   let place = 0;
   for (let i = 0; i + 1 < runs.length; i += 2) {
     place += runs[i];
     const stop = place + runs[i + 1];
     while (place < stop) {
-      const x = Math.floor(place / height), y = place - x * height;
-      const length = Math.min(stop - place, height - y);
-      let at = (y - box.y) * box.width + x - box.x;
-      for (let n = 0; n < length; n++, at += box.width) bits[at] = 1;
+      const x = Math.floor(place / height), y = place - x * height, length = Math.min(stop - place, height - y);
+      columns[Math.floor(x / step) - left].push(Math.floor(y / step) - top, Math.ceil((y + length) / step) - top);
       place += length;
     }
   }
-  return { ...box, bits };
+  return { rows, columns: step > 1 ? columns.map(joined) : columns };
+}
+
+// Spans in any order, which may overlap, as spans that do not.
+function joined(spans) {
+  const order = Array.from({ length: spans.length / 2 }, (_, n) => 2 * n).sort((a, b) => spans[a] - spans[b]);
+  const kept = [];
+  for (const n of order) {
+    if (kept.length && spans[n] <= kept.at(-1)) kept[kept.length - 1] = Math.max(kept.at(-1), spans[n + 1]);
+    else kept.push(spans[n], spans[n + 1]);
+  }
+  return kept;
 }
 
 export function boxOf(runs, height, width) {

@@ -8,7 +8,7 @@ export function thumbnail(canvas, picture, sprite, side) {
   const left = pixels / 2 - scale * (x + width / 2), top = pixels / 2 - scale * (y + height / 2);
   context.setTransform(scale, 0, 0, scale, left, top);
   context.drawImage(picture, 0, 0);
-  context.drawImage(sprite.canvas, sprite.x, sprite.y);
+  sprite.drawOn(context, Math.max(1, 2 ** Math.floor(-Math.log2(scale))));
 }
 
 // The mask with a margin; all of the image if it has no pixel.

@@ -12,6 +12,12 @@ export class View {
     this.context = canvas.getContext("2d");
   }
 
+  // How many pixels of the image, a power of two, are at least one of the screen.
+  get step() {
+    const scale = this.scale * (window.devicePixelRatio || 1);
+    return scale < 1 ? 2 ** Math.floor(-Math.log2(scale)) : 1;
+  }
+
   fit(width, height) {
     const { clientWidth, clientHeight } = this.canvas;
     this.scale = 0.96 * Math.min(clientWidth / width, clientHeight / height);

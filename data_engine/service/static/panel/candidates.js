@@ -1,6 +1,6 @@
 // The masks that the model answers to one click, to choose from.
 
-import { CURRENT, spriteOf } from "../canvas/sprites.js";
+import { CURRENT, Sprite } from "../canvas/sprites.js";
 import { thumbnail } from "../canvas/thumbnail.js";
 
 const SIDE = 68; // screen pixels
@@ -23,7 +23,7 @@ export class Candidates {
 
   button(task, { segmentation, predicted_iou }, number) {
     const button = document.createElement("button"), canvas = document.createElement("canvas");
-    thumbnail(canvas, task.picture, spriteOf(segmentation, { colour: CURRENT }), SIDE);
+    thumbnail(canvas, task.picture, new Sprite(segmentation, { colour: CURRENT }), SIDE);
     button.append(canvas, `${number + 1} · ${Math.round(100 * predicted_iou)} %`);
     button.setAttribute("aria-pressed", number === task.object.chosen);
     button.addEventListener("click", () => this.onChoose(number));

@@ -1,7 +1,8 @@
-// The mask that a click under the cursor would give, shown before anybody clicks.
+// The mask that a click under the cursor would give, asked for before anybody clicks: shown where
+// the click would begin an object. One that refines an object is then answered at once, too.
 
 import { hasPixel } from "../canvas/rle.js";
-import { CURRENT, spriteOf } from "../canvas/sprites.js";
+import { CURRENT, Sprite } from "../canvas/sprites.js";
 
 const REST_MS = 40; // the cursor stands still for so long before the server is asked
 
@@ -16,7 +17,7 @@ export class Hover {
     this.onChange = onChange;
   }
 
-  // The cursor is at a place where a click would begin an object; null: it is not.
+  // The cursor is at a place where a click would begin or refine an object; null: it is not.
   move(task, place, crop) {
     clearTimeout(this.timer);
     if (!place || !this.isOn) return this.clear();
@@ -36,12 +37,13 @@ export class Hover {
     this.isAskedAgain = Boolean(this.asking);
     if (this.asking) return;
     const { task, crop, place: { x, y } } = this, { signal } = (this.asking = new AbortController());
-    const message = { object: task.nextId, kind: "point", coords: [x, y], label: 1 };
+    const begins = !task.object || task.object.locked, object = begins ? task.nextId : task.current;
+    const message = { object, kind: "point", coords: [x, y], label: 1 };
     if (crop) message.crop = crop;
     const answer = await this.connection.ask(`/api/tasks/${task.key}/preview`, message, signal);
     this.asking = null;
     if (!this.place) return;
-    if (!signal.aborted) this.show(answer?.mask && this.covers(answer.mask) ? answer.mask : null);
+    if (begins && !signal.aborted) this.show(answer?.mask && this.covers(answer.mask) ? answer.mask : null);
     if (this.isAskedAgain) await this.ask();
   }
 
@@ -53,7 +55,7 @@ export class Hover {
   show(mask) {
     if (mask === this.mask) return;
     this.mask = mask;
-    this.sprite = mask && spriteOf(mask, { colour: CURRENT, inside: "striped" });
+    this.sprite = mask && new Sprite(mask, { colour: CURRENT, inside: "striped" });
     this.onChange();
   }
 }

@@ -2,7 +2,7 @@
 // on their way there.
 
 import { MaskLayer } from "../canvas/layer.js";
-import { CURRENT, lookOf, spriteOf } from "../canvas/sprites.js";
+import { CURRENT, lookOf, Sprite } from "../canvas/sprites.js";
 
 const IDLE_S = 120; // whoever does nothing for longer has left
 
@@ -89,7 +89,7 @@ export class Task {
     const { object } = this;
     if (!object?.mask) return null;
     const look = object.verdict === "reject" ? { ...lookOf(object), colour: CURRENT } : { colour: CURRENT };
-    return (object.sprite ??= spriteOf(object.mask, look));
+    return (object.sprite ??= new Sprite(object.mask, look));
   }
 
   // The smallest object whose mask has this pixel.

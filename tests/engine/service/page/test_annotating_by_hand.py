@@ -6,26 +6,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sam_train.data.rle import decode_rle
+from sam_train.data.rle import decode_rle, encode_mask
 
 pytestmark = pytest.mark.browser
 
 
 def painted_by_the_page(screen: Any, rle: Any) -> np.ndarray:
-    """The mask as the page's own script decodes it."""
+    """The mask as the page draws it over an image: its pixels that are not transparent."""
     found = screen.page.evaluate(
         """async (rle) => {
-            const { bitmapOf } = await import("/static/canvas/rle.js");
-            const { x, y, width, height, bits } = bitmapOf(rle);
-            return { x, y, width, height, bits: [...bits] };
+            const { Sprite } = await import("/static/canvas/sprites.js");
+            const [height, width] = rle.size;
+            const context = new OffscreenCanvas(width, height).getContext("2d");
+            new Sprite(rle, { colour: [255, 0, 0], inside: "striped" }).drawOn(context);
+            const { data } = context.getImageData(0, 0, width, height);
+            return [...data.filter((_, n) => n % 4 === 3)];
         }""",
         rle,
     )
-    mask = np.zeros(rle["size"], bool)
-    window = np.array(found["bits"], bool).reshape(found["height"], found["width"])
-    x, y = found["x"], found["y"]
-    mask[y : y + found["height"], x : x + found["width"]] = window
-    return mask
+    return np.array(found).reshape(rle["size"]) > 0
 
 
 def test_three_objects_by_clicks_box_and_brush_are_in_the_shard_to_the_pixel(
@@ -138,3 +137,31 @@ def test_a_mouse_that_moves_on_after_a_stroke_paints_nothing(screen: Any) -> Non
 
     assert changed[40, 45]
     assert not changed[100:].any()
+
+
+def test_a_mask_that_is_drawn_small_loses_nothing_thin(screen: Any) -> None:
+    mask = np.zeros((90, 70), bool)
+    mask[3:80, 41] = mask[50, 5:60] = True
+    mask[20:60, 10:30] = True
+
+    small = np.array(
+        screen.page.evaluate(
+            """async (rle) => {
+                const { Sprite } = await import("/static/canvas/sprites.js");
+                const sprite = new Sprite(rle, { colour: [255, 0, 0] }), picture = sprite.at(4);
+                const { width, height } = picture;
+                const { data } = picture.getContext("2d").getImageData(0, 0, width, height);
+                const alphas = [...data.filter((_, n) => n % 4 === 3)];
+                return Array.from({ length: height }, () => alphas.splice(0, width));
+            }""",
+            encode_mask(mask),
+        )
+    )
+
+    rows, columns = np.nonzero(mask)
+    expected = np.zeros((90, 70), bool)
+    expected[rows // 4, columns // 4] = True
+    top, left = rows.min() // 4, columns.min() // 4
+    turned = expected[top : top + small.shape[1], left : left + small.shape[0]].T
+    assert np.array_equal(small > 0, turned)
+    assert expected.sum() == turned.sum()  # nothing lies outside
