@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 TASKS_PER_WORKER = 8  # so that no worker is left alone with a long end
 MAX_ARRAY = 1000  # Slurm's default MaxArraySize is 1001
 POLL_S = 2.0
+WARNING_S = 20  # before the time limit: there is nothing to save
+IN_VAIN = 3  # time limits in a row in which a task finished nothing more
 
 
 class SlurmExecutor:
@@ -49,6 +51,7 @@ class SlurmExecutor:
         self.folder = Path(folder).absolute()
         self._parameters: dict[str, Any] = {
             "time": minutes,
+            "signal_delay_s": WARNING_S,
             "cpus_per_task": cpus_per_worker,
             "array_parallelism": workers,
             **({"partition": partition} if partition else {}),
@@ -109,6 +112,7 @@ class SlurmTask:
 
     def __init__(self, work: Path) -> None:
         self._work = work
+        self._done = self._before = self._in_vain = 0  # items, now and at the last time limit
 
     def __call__(self, items: Sequence[Any]) -> tuple[list[Any], Exception | None]:
         """The results, or the error that would come again. Any other ends the task."""
@@ -117,8 +121,12 @@ class SlurmTask:
         one_thread()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # in order, when it is preempted
         work = cloudpickle.loads(self._work.read_bytes())
+        results: list[Any] = []
         try:
-            return [work(item) for item in items], None
+            for item in items:
+                results.append(work(item))
+                self._done = len(results)
+            return results, None
         except Exception as error:
             if isinstance(error, FINAL):
                 return [], error
@@ -128,7 +136,19 @@ class SlurmTask:
         """What submitit queues again when Slurm announces an end; finished items are kept."""
         import submitit
 
+        self._in_vain = self._in_vain + 1 if self._done <= self._before else 0
+        self._before, self._done = self._done, 0
+        if self._in_vain == IN_VAIN:
+            return submitit.helpers.DelayedSubmission(too_short)
         return submitit.helpers.DelayedSubmission(self, items)
+
+
+def too_short() -> tuple[list[Any], Exception]:
+    """The outcome of a task that its time limit keeps from finishing anything."""
+    return [], OSError(
+        f"a shard is not done within the time limit of a task, which met it {IN_VAIN} times: raise "
+        "executor.minutes, or begin anew with a smaller images_per_shard"
+    )
 
 
 def _has_ended(job: Any, queued: set[str]) -> bool:

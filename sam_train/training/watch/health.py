@@ -11,6 +11,7 @@ from sam_train.data.sets.labeled_image import ImageSet
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.watch.interval import check_interval
+from sam_train.training.watch.logged_values import log_values
 from sam_train.training.watch.validation import evaluation_mode, images_of_rank
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class AutomaticMasks(Callback):
         if trainer.global_step % self.every_n_steps:
             return
         number = self.count(trainer, pl_module)
-        pl_module.log("val/automatic_masks", number, rank_zero_only=True)
+        log_values(pl_module, {"val/automatic_masks": number})
         if number < self.smallest_share * self.at_start and not self.warned:
             self.warned = True
             logger.warning(

@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from sam_train.data.stream.collate import Batch
 from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.watch.interval import check_interval
+from sam_train.training.watch.logged_values import log_values
 
 
 class Throughput(Callback):
@@ -52,8 +53,8 @@ class Throughput(Callback):
         speed["data_wait"] = waited / ranks
         if pl_module.device.type == "cuda":
             speed["gpu_gib"] = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
-        for name, value in speed.items():
-            pl_module.log(f"speed/{name}", value, prog_bar=True, rank_zero_only=True)
+        named = {f"speed/{name}": value for name, value in speed.items()}
+        log_values(pl_module, named, shown=named)
         self._restart()
 
     def _restart(self) -> None:

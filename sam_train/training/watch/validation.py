@@ -20,6 +20,7 @@ from sam_train.modeling.sam import Sam
 from sam_train.training.rounds import most_confident
 from sam_train.training.scale.ranks import sum_over_ranks
 from sam_train.training.watch.interval import check_interval
+from sam_train.training.watch.logged_values import log_values
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,9 @@ class ClickValidation(Callback):
         if trainer.global_step % self.every_n_steps == 0:
             values = self.validate(trainer, pl_module)
             self._tell(trainer, values)
-            for name, value in values.items():
-                shown = name.startswith("iou_at")
-                pl_module.log(f"val/{name}", value, prog_bar=shown, rank_zero_only=True)
+            shown = [f"val/iou_at_{count}" for count in self.clicks]
+            named = {f"val/{name}": value for name, value in values.items()}
+            log_values(pl_module, named, shown=shown)
 
     def _tell(self, trainer: Trainer, values: Sums) -> None:
         ious = ", ".join(f"{values[f'iou_at_{count}']:.3f} at {count}" for count in self.clicks)

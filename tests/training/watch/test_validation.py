@@ -1,11 +1,15 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from sam_train.data.scenes import SceneSet
 from sam_train.interaction.prompts import Prompts
+from sam_train.launching.metrics import read_metrics
 from sam_train.training.watch.validation import (
     ClickValidation,
     images_of_rank,
@@ -25,6 +29,19 @@ def test_iou_after_clicks_is_logged(fit: Callable) -> None:
         assert 0 <= logged[f"val/{name}"] <= 1
     assert logged["val/iou_error_at_1"] >= abs(logged["val/iou_overestimate_at_1"]) - 1e-6
     assert "val/iou_at_3" not in logged
+
+
+def test_values_of_steps_that_the_trainer_does_not_log_are_in_the_file(
+    make_trainer: Callable, make_module: Callable, make_batch: Callable, tmp_path: Path
+) -> None:
+    validation = ClickValidation(image_sets=SCENES, every_n_steps=2, max_masks=2, clicks=(1,))
+    trainer = make_trainer(
+        max_steps=3, callbacks=[validation], logger=CSVLogger(tmp_path, name="", version="")
+    )
+    trainer.log_every_n_steps = 10
+    trainer.fit(make_module(), DataLoader([make_batch(2)] * 3, batch_size=None))
+
+    assert [step for step, _ in read_metrics(tmp_path, ["val/iou_at_1"])["val/iou_at_1"]] == [1]
 
 
 def test_ranks_share_the_images_and_get_equally_many() -> None:
