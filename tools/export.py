@@ -37,7 +37,7 @@ def export(parsed: argparse.Namespace) -> None:
     from sam_train.data.store.durable import durable_file, file_sha256
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
     from sam_train.inference.export import check_opset, export_model
-    from sam_train.inference.model_card import model_card
+    from sam_train.inference.model_card import model_card, results_of
 
     checkpoint = known_checkpoint(parsed.checkpoint, parsed.model)
     if checkpoint.suffix == ".onnx":
@@ -45,16 +45,16 @@ def export(parsed: argparse.Namespace) -> None:
     if parsed.report is not None and not parsed.report.is_file():
         raise FileNotFoundError(f"there is no report {parsed.report}; check --report")
     check_opset(parsed.opset)
+    sha256 = file_sha256(checkpoint)
+    results = results_of(checkpoint, sha256, parsed.report)
     description = export_model(
         load_sam(checkpoint, parsed.model, "cpu"),
         parsed.out,
         opset=parsed.opset,
         int8=not parsed.no_int8,
-        origin={"checkpoint": checkpoint.name, "sha256": file_sha256(checkpoint)},
+        origin={"checkpoint": checkpoint.name, "sha256": sha256},
     )
-    card = model_card(
-        description, checkpoint=checkpoint, report=parsed.report, license=parsed.license
-    )
+    card = model_card(description, checkpoint=checkpoint, results=results, license=parsed.license)
     with durable_file(parsed.out / "README.md") as file:
         file.write(card.encode())
     for name, differences in description["difference"].items():

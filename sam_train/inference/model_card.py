@@ -18,18 +18,16 @@ def model_card(
     description: Mapping[str, Any],
     *,
     checkpoint: Path,
-    report: Path | None = None,
+    results: Mapping[str, Any],
     license: str | None = None,
 ) -> str:
     """The card of an export as Markdown.
 
-    `description` is what `export_model` returns. Recipe and numbers are those of the run that
-    wrote the checkpoint, as far as they lie beside it: config.yaml, or what the checkpoint's json
-    keeps of it, and report.json, or `report`.
+    `description` is what `export_model` returns, `results` what `results_of` does. The recipe is
+    that of the run that wrote the checkpoint, if it lies beside it: config.yaml, or what the
+    checkpoint's json keeps of it.
     """
     config = recipe(checkpoint)
-    report = report or checkpoint.with_name("report.json")
-    results = json.loads(report.read_text()) if report.is_file() else {}
     lines = [
         f"# {description['model']}, exported to ONNX",
         "",
@@ -45,13 +43,31 @@ def model_card(
         "",
         "## Numbers",
         "",
-        *numbers_table(results, report),
+        *numbers_tables(results),
         "",
         "## Recipe",
         "",
         *(["```yaml", config.rstrip(), "```"] if config else [NOT_RECORDED]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def results_of(checkpoint: Path, sha256: str, report: Path | None = None) -> Mapping[str, Any]:
+    """The report on the weights with that hash: `report`, or report.json beside them, or nothing.
+
+    Raises ValueError if `report` is of other weights.
+    """
+    path = report or checkpoint.with_name("report.json")
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    found = results.get("checkpoint_sha256", sha256)
+    if found == sha256:
+        return results
+    if report is None:
+        return {}
+    raise ValueError(
+        f"{report} is of other weights (sha256 {str(found)[:12]}...) than {checkpoint} "
+        f"({sha256[:12]}...): name the report on these."
+    )
 
 
 def recipe(checkpoint: Path) -> str | None:
@@ -68,8 +84,16 @@ def data_versions(config: str | None, results: Mapping[str, Any]) -> str:
     settings = yaml.safe_load(config) if config else {}
     named = {key: settings.get(key) for key in ("dataset", "dataset_version", "bootstrap", "pool")}
     named["dataset_version"] = results.get("dataset_version") or named["dataset_version"]
-    parts = [f"{key} {json.dumps(value)}" for key, value in named.items() if value is not None]
+    parts = [f"{key} {shown(value)}" for key, value in named.items() if value is not None]
     return ", ".join(parts) or NOT_RECORDED
+
+
+def shown(value: Any) -> str:
+    """A setting on one line; of what a config builds, the plain values."""
+    if not isinstance(value, Mapping):
+        return json.dumps(value)
+    plain = {k: v for k, v in value.items() if k[0] != "_" and isinstance(v, str | int | float)}
+    return "(" + ", ".join(f"{key} {json.dumps(part)}" for key, part in plain.items()) + ")"
 
 
 def files_table(description: Mapping[str, Any]) -> Iterator[str]:
@@ -84,15 +108,18 @@ def files_table(description: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {name} | {facts['bytes'] / 1e6:.1f} | {shown} | `{facts['sha256']}` |"
 
 
-def numbers_table(results: Mapping[str, Any], report: Path) -> Iterator[str]:
-    """The means of an evaluation, or of the last round of the data engine."""
-    numbers = results.get("mean") or results.get("final") or {}
-    numbers = {key: value for key, value in numbers.items() if isinstance(value, int | float)}
-    if not numbers:
+def numbers_tables(results: Mapping[str, Any]) -> Iterator[str]:
+    """The means of each protocol of an evaluation, or of the data engine's last round."""
+    last_round = {"clicks": {"mean": results.get("final", {})}}
+    protocols = results.get("protocols") or last_round
+    if not any(protocol["mean"] for protocol in protocols.values()):
         yield NOT_RECORDED
         return
-    yield f"Of PyTorch, from `{report.name}` (checkpoint `{results.get('checkpoint_sha256')}`)."
-    yield ""
-    yield "| | |"
-    yield "|---|---|"
-    yield from (f"| {key} | {value:.3f} |" for key, value in numbers.items())
+    yield "Of PyTorch."
+    for name, protocol in protocols.items():
+        sets = ", ".join(protocol.get("sets", {})) or "the last round's held-out images"
+        summary = protocol.get("definition", "Mean IoU after clicks.").partition("\n")[0]
+        yield from ("", f"{name}, on {sets}: {summary}", "", "| | |", "|---|---|")
+        for key, value in protocol["mean"].items():
+            if isinstance(value, int | float):
+                yield f"| {key} | {f'{value:.3f}'.removesuffix('.000')} |"

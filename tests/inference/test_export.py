@@ -11,7 +11,7 @@ from jaxtyping import config
 
 from sam_train.data.scenes import draw_scene
 from sam_train.inference.export import export_model
-from sam_train.inference.model_card import model_card
+from sam_train.inference.model_card import model_card, numbers_tables, results_of
 from sam_train.inference.onnx_model import OnnxSam, load_onnx, open_session
 from sam_train.inference.predictor import SamPredictor
 from sam_train.interaction.prompts import Prompts
@@ -147,7 +147,9 @@ def test_an_export_describes_itself(exported: tuple[Sam, Path], tmp_path: Path) 
     (tmp_path / "config.yaml").write_text("dataset: photos/dataset\nseed: 3\n")
     report = {"dataset_version": 4, "final": {"iou_at_1": 0.3651}, "checkpoint_sha256": "abc"}
     (tmp_path / "report.json").write_text(json.dumps(report))
-    card = model_card(description, checkpoint=tmp_path / "model.safetensors", license="CC0")
+    checkpoint = tmp_path / "model.safetensors"
+    results = results_of(checkpoint, "abc")
+    card = model_card(description, checkpoint=checkpoint, results=results, license="CC0")
     for text in ("| iou_at_1 | 0.365 |", '"photos/dataset"', "dataset_version 4", "CC0", "seed: 3"):
         assert text in card
     assert description["files"]["decoder.onnx"]["sha256"] in card
@@ -182,14 +184,43 @@ def test_a_card_says_what_is_not_recorded(tmp_path: Path) -> None:
         "difference": {},
     }
     checkpoint = tmp_path / "model.safetensors"
-    card = model_card(description, checkpoint=checkpoint)
+    card = model_card(description, checkpoint=checkpoint, results={})
     assert card.count("not recorded beside the weights") == 3
     assert "Licence: not stated" in card
-    kept = {"config": {"dataset": "photos", "optim": {"lr": 0.1}}}
+    pool = {"_target_": "x", "name": "photos", "count": 3, "sets": {"a": 1}}
+    kept = {"config": {"pool": pool, "optim": {"lr": 0.1}}}
     (tmp_path / "model.json").write_text(json.dumps({"origin": kept}))
-    card = model_card(description, checkpoint=checkpoint)
-    assert 'Data: dataset "photos"' in card
+    card = model_card(description, checkpoint=checkpoint, results={})
+    assert 'Data: pool (name "photos", count 3)' in card
     assert "  lr: 0.1" in card
+
+
+def test_a_card_shows_every_protocol_of_a_report_on_these_weights(tmp_path: Path) -> None:
+    checkpoint, report = tmp_path / "model.safetensors", tmp_path / "report.json"
+    protocols = {
+        "noc": {
+            "mean": {"noc_90": 12.5, "sets": 1.0},
+            "sets": {"grabcut50": {}},
+            "definition": "Clicks.",
+        },
+        "boxes": {
+            "mean": {"ap": 0.25},
+            "sets": {"coco": {}},
+            "definition": "AP of masks.\n\nMore.",
+        },
+    }
+    report.write_text(json.dumps({"checkpoint_sha256": "abc", "protocols": protocols}))
+    lines = list(numbers_tables(results_of(checkpoint, "abc", report)))
+    for line in (
+        "noc, on grabcut50: Clicks.",
+        "| noc_90 | 12.500 |",
+        "| sets | 1 |",
+        "| ap | 0.250 |",
+    ):
+        assert line in lines
+    assert results_of(checkpoint, "other") == {}
+    with pytest.raises(ValueError, match="is of other weights .sha256 abc.* name the report on"):
+        results_of(checkpoint, "other", report)
 
 
 def graph(path: Path, opset: int = 18) -> Path:
