@@ -36,20 +36,20 @@ def main(arguments: list[str] | None = None) -> None:
 def embed(parsed: argparse.Namespace) -> int:
     """Loads the teacher and looks at every image of the version."""
     from sam_train.data.store.bad_samples import BadSampleLog
-    from sam_train.data.store.durable import file_sha256
     from sam_train.data.store.locations import location
     from sam_train.data.store.manifest import Dataset
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
     from sam_train.training.distillation.teacher_embeddings import embed_version
 
     checkpoint = known_checkpoint(parsed.teacher, parsed.model_type)
+    if checkpoint.suffix == ".onnx":
+        raise ValueError(f"{checkpoint} is an export: name the weights that it was made from")
     dataset = Dataset(location(parsed.dataset))
     return embed_version(
         load_sam(checkpoint, parsed.model_type).eval(),
         dataset,
         dataset.read(parsed.version),
         parsed.out,
-        teacher_sha256=file_sha256(checkpoint),
         batch_size=parsed.batch_size,
         on_bad=BadSampleLog(parsed.out / "bad_samples.jsonl"),
     )

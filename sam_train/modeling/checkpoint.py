@@ -28,6 +28,7 @@ __all__ = [
     "official_state_dict",
     "save_model",
     "save_official",
+    "weights_sha256",
 ]
 
 
@@ -71,6 +72,15 @@ def save_model(
         file.write(json.dumps(card, indent=2).encode() + b"\n")
     with durable_file(path) as file:
         file.write(content)
+
+
+def weights_sha256(sam: Sam) -> str:
+    """A hash of the weights and their names, whatever kind of file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sam.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_model(path: str | Path) -> Sam:

@@ -1,6 +1,7 @@
 """Image embeddings of a teacher on disk, so that it looks at every image only once."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from jaxtyping import Float16
 from torch import Tensor
 
 from sam_train.data.store.durable import durable_file
+
+CARD = "embeddings.json"  # whose embeddings a folder holds
 
 # (key, embedding) of each image that can be used.
 Embedded = Iterable[tuple[str, Float16[np.ndarray, "C h w"]]]
@@ -27,18 +30,21 @@ class EmbeddingCache:
     def __init__(self, folder: Path | str) -> None:
         """Opens a cache; its rows are mapped into memory, not read. ValueError if none is there."""
         self.folder = Path(folder)
-        card = self.folder / "embeddings.json"
-        if not card.is_file():
+        if not (self.folder / CARD).is_file():
             raise ValueError(
                 f"{folder} holds no embeddings of a teacher: make them with "
                 f"python -m tools.embed DATASET --teacher MODEL --out {folder}"
             )
-        self.card: dict[str, Any] = json.loads(card.read_text())
+        self.card = read_card(self.folder)
         self.shape: tuple[int, int, int] = tuple(self.card["shape"])
         self._rows: dict[str, tuple[np.memmap, int]] = {}
         for file in sorted(self.folder.glob("*.f16")):
-            keys = json.loads(keys_path(file).read_text())
-            if keys:
+            if not is_cached(self.folder, file.stem, self.shape):
+                raise ValueError(
+                    f"{file} is damaged, or {keys_path(file).name} beside it is: run tools.embed "
+                    "again, which makes it anew"
+                )
+            if keys := read_keys(file)["keys"]:
                 rows = np.memmap(file, np.float16, "r", shape=(len(keys), *self.shape))
                 self._rows |= {key: (rows, number) for number, key in enumerate(keys)}
 
@@ -59,9 +65,8 @@ class EmbeddingCache:
 
 def open_cache(folder: Path, card: dict[str, Any]) -> None:
     """Begins a cache, or goes on with one of the same teacher; another raises ValueError."""
-    path = folder / "embeddings.json"
-    if path.is_file():
-        before = json.loads(path.read_text())
+    if (folder / CARD).is_file():
+        before = read_card(folder)
         if before != card:
             raise ValueError(
                 f"{folder} holds embeddings of {before['teacher_sha256'][:12]} at "
@@ -69,24 +74,63 @@ def open_cache(folder: Path, card: dict[str, Any]) -> None:
                 f"{card['image_size']}: choose another folder"
             )
         return
-    with durable_file(path) as file:
+    with durable_file(folder / CARD) as file:
         file.write(json.dumps(card, indent=1).encode())
 
 
-def is_cached(folder: Path, shard: str) -> bool:
-    return (folder / f"{shard}.f16").is_file()
+def read_card(folder: Path) -> dict[str, Any]:
+    """Whose embeddings a folder holds."""
+    try:
+        card = json.loads((folder / CARD).read_text())
+        return {key: card[key] for key in ("teacher_sha256", "image_size", "shape")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder / CARD} does not say whose embeddings these are ({error!r}): choose another "
+            "folder, or delete this one"
+        ) from error
 
 
-def write_rows(folder: Path, shard: str, embedded: Embedded) -> int:
-    """Writes the embeddings of one shard, as they come, and returns how many there are."""
+def is_cached(
+    folder: Path, shard: str, shape: tuple[int, int, int], images_sha256: str | None = None
+) -> bool:
+    """Whether the embeddings of a shard are there and whole.
+
+    With `images_sha256` those of another shard of this name raise ValueError.
+    """
+    file = folder / f"{shard}.f16"
+    if not file.is_file():
+        return False
+    try:
+        card = read_keys(file)
+        count, made_of = len(card["keys"]), card["images_sha256"]
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
+        return False
+    if images_sha256 not in (None, made_of):
+        raise ValueError(
+            f"{folder} holds embeddings of another {shard}.tar, whose images are not those of this "
+            "dataset: choose another folder"
+        )
+    return file.stat().st_size == 2 * count * math.prod(shape)
+
+
+def write_rows(folder: Path, shard: str, embedded: Embedded, *, images_sha256: str) -> int:
+    """Writes the embeddings of one shard, as they come, and returns how many there are.
+
+    What is not finite raises ValueError: nothing can be learned from it.
+    """
     keys: list[str] = []
     path = folder / f"{shard}.f16"
     with durable_file(path) as file:
         for key, embedding in embedded:
+            if not np.isfinite(embedding).all():
+                raise ValueError(
+                    f"the teacher's embedding of the image {key} is not finite in half precision: "
+                    "choose another teacher"
+                )
             file.write(embedding.tobytes())
             keys.append(key)
         with durable_file(keys_path(path)) as names:
-            names.write(json.dumps(keys).encode())
+            names.write(json.dumps({"images_sha256": images_sha256, "keys": keys}).encode())
     return len(keys)
 
 
@@ -98,6 +142,10 @@ def check_room(folder: Path, needed: int) -> None:
             f"the embeddings take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f}: choose "
             "a folder on a larger disk, or fewer images"
         )
+
+
+def read_keys(file: Path) -> dict[str, Any]:
+    return json.loads(keys_path(file).read_text())
 
 
 def keys_path(file: Path) -> Path:

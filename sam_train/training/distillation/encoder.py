@@ -9,6 +9,7 @@ from torch import Tensor
 from sam_train.data.store.embeddings import EmbeddingCache
 from sam_train.data.stream.collate import Batch
 from sam_train.interaction.masks import inside_image, sizes_on_grid
+from sam_train.modeling.checkpoint import weights_sha256
 from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.teacher_embeddings import embedding_shape
 from sam_train.training.optim import Optimization
@@ -69,6 +70,11 @@ def embedding_losses(
 def check_student(sam: Sam, teacher: Sam, embeddings: EmbeddingCache) -> None:
     """Raises ValueError unless the student can take the teacher's place before its decoder."""
     shape, card = embedding_shape(sam), embeddings.card
+    if weights_sha256(teacher) != card["teacher_sha256"]:
+        raise ValueError(
+            f"the embeddings in {embeddings.folder} are of another teacher than "
+            "fit.module.teacher: give the checkpoint that tools.embed was given"
+        )
     if shape != embeddings.shape:
         raise ValueError(
             f"the student's embeddings have the shape {shape}, those in {embeddings.folder} "

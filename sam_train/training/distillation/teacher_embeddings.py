@@ -14,6 +14,7 @@ from sam_train.data.store.bad_samples import OnBad
 from sam_train.data.store.embeddings import check_room, is_cached, open_cache, write_rows
 from sam_train.data.store.manifest import Dataset, Manifest
 from sam_train.data.transforms import decode_image, view_image, whole_view
+from sam_train.modeling.checkpoint import weights_sha256
 from sam_train.modeling.sam import Sam
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ def embed_version(
     manifest: Manifest,
     folder: Path,
     *,
-    teacher_sha256: str,
     batch_size: int,
     on_bad: OnBad,
 ) -> int:
@@ -39,9 +39,17 @@ def embed_version(
     folder.mkdir(parents=True, exist_ok=True)
     open_cache(
         folder,
-        {"teacher_sha256": teacher_sha256, "image_size": sam.image_size, "shape": list(shape)},
+        {
+            "teacher_sha256": weights_sha256(sam),
+            "image_size": sam.image_size,
+            "shape": list(shape),
+        },
     )
-    pending = [e for e in manifest.shards if not is_cached(folder, Path(e.images).stem)]
+    pending = [
+        entry
+        for entry in manifest.shards
+        if not is_cached(folder, Path(entry.images).stem, shape, entry.images_sha256)
+    ]
     images = sum(entry.image_count for entry in pending)
     needed = images * int(np.prod(shape)) * 2
     logger.info(f"{images} images in {len(pending)} shards take {needed / 1e9:.2f} GB in {folder}")
@@ -50,7 +58,9 @@ def embed_version(
     for number, entry in enumerate(pending, start=1):
         samples = dataset.samples(entry, on_bad=on_bad)
         embedded = embed(sam, samples, batch_size=batch_size, shard=entry.images, on_bad=on_bad)
-        count += write_rows(folder, Path(entry.images).stem, embedded)
+        count += write_rows(
+            folder, Path(entry.images).stem, embedded, images_sha256=entry.images_sha256
+        )
         logger.info(f"{number} of {len(pending)} shards: {count} images")
     return count
 

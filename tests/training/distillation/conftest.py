@@ -69,13 +69,12 @@ def batch(dataset: Dataset) -> Batch:
 def embed(dataset: Dataset, teacher: Sam, tmp_path: Path) -> Any:
     """Lets the teacher look at the dataset; what differs from that can be said."""
 
-    def run(sam: Sam = teacher, *, sha256: str = "teacher") -> int:
+    def run(sam: Sam = teacher) -> int:
         return embed_version(
             sam,
             dataset,
             dataset.read(),
             tmp_path / "embeddings",
-            teacher_sha256=sha256,
             batch_size=3,
             on_bad=refuse,
         )

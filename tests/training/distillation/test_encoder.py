@@ -75,6 +75,17 @@ def test_a_student_that_cannot_take_the_teachers_place_is_refused(
         )
 
 
+def test_a_teacher_that_did_not_make_the_embeddings_is_refused(
+    student: Sam, embeddings: EmbeddingCache, optimization: Optimization
+) -> None:
+    torch.manual_seed(2)
+    other = build_sam_tiny(image_size=64, dim=32)
+    with pytest.raises(ValueError, match=r"are of another teacher than fit\.module\.teacher"):
+        EncoderDistillation(
+            student, teacher=other, embeddings=embeddings, optimization=optimization
+        )
+
+
 def test_views_that_the_teacher_did_not_see_are_refused() -> None:
     data = LightningDataModule()
     data.make_example = ExampleMaker(image_size=64, mask_size=16, flip=True)  # type: ignore[attr-defined]

@@ -53,6 +53,7 @@ def test_a_round_is_judged_by_what_the_teacher_answers_to_the_same_prompts(
 def test_what_the_teacher_sees_in_the_padding_is_no_part_of_its_masks(
     student: Sam, teacher: Sam, settings: dict[str, Any], batch: Batch
 ) -> None:
+    module = PromptDistillation(student, **settings)
     for hypernetwork in teacher.mask_decoder.output_hypernetworks_mlps:  # its masks are empty:
         for parameter in hypernetwork.layers[-1].parameters():  # turned around, they are full
             parameter.data.neg_()
@@ -60,7 +61,7 @@ def test_what_the_teacher_sees_in_the_padding_is_no_part_of_its_masks(
     count = len(batch["gt_masks"])
     prompts = point_prompts(torch.full((count, 2), 20.0), torch.ones(count, dtype=torch.long))
 
-    judged = PromptDistillation(student, **settings).with_targets(batch, prompts)
+    judged = module.with_targets(batch, prompts)
 
     best = judged["taught_masks"][torch.arange(count), judged["preferred"]]
     half = best.shape[1] // 2

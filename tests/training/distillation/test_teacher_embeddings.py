@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from sam_train.data.store.embeddings import EmbeddingCache, check_room
+from sam_train.data.store.manifest import Dataset
 from sam_train.data.stream.collate import Batch
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.sam import Sam
@@ -34,13 +36,53 @@ def test_an_interrupted_teacher_goes_on_with_the_shards_that_are_missing(
     assert embed() == 0
 
 
-def test_embeddings_of_another_teacher_are_not_mixed_in(embed: Callable[..., int]) -> None:
+def test_what_is_damaged_is_told_and_made_anew(embed: Callable[..., int], tmp_path: Path) -> None:
+    embed()
+    rows, _ = sorted((tmp_path / "embeddings").glob("*.f16"))
+    keys, whole = rows.with_suffix(".keys.json"), rows.read_bytes()
+    for damage in (
+        lambda: rows.write_bytes(whole[:-2]),
+        lambda: keys.write_text(keys.read_text()[:-3]),
+        keys.unlink,
+    ):
+        damage()
+        with pytest.raises(ValueError, match=r"000000\.f16 is damaged, .* run tools\.embed again"):
+            EmbeddingCache(tmp_path / "embeddings")
+        assert embed() == 2
+        assert rows.read_bytes() == whole
+
+
+def test_embeddings_of_another_teacher_are_not_mixed_in(
+    embed: Callable[..., int], student: Sam
+) -> None:
     embed()
 
-    with pytest.raises(ValueError, match="holds embeddings of teacher at 64 pixels, not of other"):
-        embed(sha256="other")
-    with pytest.raises(ValueError, match="not of teacher at 96: choose another folder"):
+    with pytest.raises(ValueError, match="holds embeddings of .* at 64 pixels, not of .* at 64: "):
+        embed(student)
+    with pytest.raises(ValueError, match="at 96: choose another folder"):
         embed(build_sam_tiny(image_size=96, dim=32))
+
+
+def test_embeddings_of_other_images_are_not_mixed_in(
+    embed: Callable[..., int], dataset: Dataset, tmp_path: Path
+) -> None:
+    embed()
+    shard, _ = dataset.read().shards
+    other = replace(shard, images_sha256="other")
+    dataset.commit([other], parent=None, phase="known", round=0)
+
+    with pytest.raises(ValueError, match=r"another scenes-000000\.tar.*: choose another folder"):
+        embed()
+
+
+def test_a_teacher_that_gives_nan_is_refused_and_leaves_no_rows(
+    embed: Callable[..., int], teacher: Sam, tmp_path: Path
+) -> None:
+    next(teacher.image_encoder.parameters()).data.fill_(torch.nan)
+
+    with pytest.raises(ValueError, match="of the image 000000 is not finite.*another teacher"):
+        embed(teacher)
+    assert not list((tmp_path / "embeddings").glob("*.f16*"))
 
 
 def test_an_image_without_an_embedding_is_named(embeddings: EmbeddingCache) -> None:
