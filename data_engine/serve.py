@@ -15,11 +15,11 @@ from sam_train.command_line import hydra_main
 
 if TYPE_CHECKING:
     from data_engine.annotation.provenance import Stamp
-    from data_engine.people.store import Store
+    from data_engine.people.tasks.store import Store
     from data_engine.pool import Pool
     from data_engine.service.health import ModelFile
-    from data_engine.service.prefilling import Prefill
-    from data_engine.service.workbench import Workbench
+    from data_engine.service.workbench.prefilling import Prefill
+    from data_engine.service.workbench.workbench import Workbench
     from sam_train.modeling.sam import Sam
 
 PHASES = ("assisted_manual", "semi_automatic")  # in which people work
@@ -58,7 +58,7 @@ def main(cfg: DictConfig) -> None:
 def run(cfg: DictConfig) -> None:
     """Serves until it is stopped; with `collect` makes a dataset version instead."""
     # Imported here: what is wrong with the config is told before torch is loaded.
-    from data_engine.people.store import Store
+    from data_engine.people.tasks.store import Store
     from data_engine.service.health import ModelFile
     from sam_train.evaluation.models.sam import known_checkpoint, load_sam
     from sam_train.run_folder import locked
@@ -179,12 +179,12 @@ def run_server(
 def build_workbench(cfg: DictConfig, store: "Store", pool: "Pool", sam: "Sam") -> "Workbench":
     """Puts the images into the queue, and together what answers requests about them."""
     from data_engine.people.follow_up import Reviewing
-    from data_engine.people.gold import gold_images
-    from data_engine.people.queue import Terms
-    from data_engine.people.tasks import first_tasks
+    from data_engine.people.tasks.gold import gold_images
+    from data_engine.people.tasks.queue import Terms
+    from data_engine.people.tasks.tasks import first_tasks
     from data_engine.pool import to_sample
-    from data_engine.service.embeddings import Embeddings
-    from data_engine.service.workbench import Rules, Workbench
+    from data_engine.service.workbench.embeddings import Embeddings
+    from data_engine.service.workbench.workbench import Rules, Workbench
 
     stamp = stamp_of(cfg)
     embeddings = Embeddings(
@@ -232,7 +232,7 @@ def build_prefill(cfg: DictConfig, store: "Store", sam: "Sam", stamp: "Stamp") -
         raise ValueError("the detector needs masks to learn from: add masks_from=DATASET")
     from data_engine.annotation.annotators import NoAnnotator
     from data_engine.annotation.task import TaskPredictor
-    from data_engine.service.prefilling import DetectorPrefill
+    from data_engine.service.workbench.prefilling import DetectorPrefill
     from data_engine.single_phase import dataset_samples
 
     predictor = TaskPredictor(sam.eval())

@@ -17,8 +17,8 @@ TYPES = {"link": str, "log": str, "patience_s": float}  # of keys that are no co
 def main(cfg: DictConfig) -> None:
     """Works until no image is left; the masks that came with the pool are what it draws."""
     # Imported here: what is wrong with the config is told before torch is loaded.
-    from data_engine.people.connection import Connection
-    from data_engine.people.work_log import WorkLog, summary
+    from data_engine.people.simulated.connection import Connection
+    from data_engine.people.simulated.work_log import WorkLog, summary
 
     connection = Connection(cfg.link, patience_s=cfg.patience_s)
     pool = instantiate(cfg.pool, _convert_="all")

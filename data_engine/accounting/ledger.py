@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 
 from data_engine.annotation.annotators import KnownMasks
 from data_engine.annotation.overlap import best_iou
-from data_engine.people.actions import WHOLE_IMAGE, Action
 from data_engine.people.answers import drawing_of
-from data_engine.people.drawing import Drawing, DrawnObject
+from data_engine.people.drawing.actions import WHOLE_IMAGE, Action
+from data_engine.people.drawing.drawing import Drawing, DrawnObject
 from data_engine.people.outcomes import review_of
-from data_engine.people.store import Store
-from data_engine.people.tasks import StoredTask
+from data_engine.people.tasks.store import Store
+from data_engine.people.tasks.tasks import StoredTask
 from sam_train.data.rle import Rle
 from sam_train.data.store.durable import durable_file
 

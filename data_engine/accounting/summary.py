@@ -10,7 +10,7 @@ from typing import Any
 
 from data_engine.accounting.ledger import Entry, GoldEntry, Ledger
 from data_engine.annotation.overlap import best_iou
-from data_engine.people.actions import WHOLE_IMAGE
+from data_engine.people.drawing.actions import WHOLE_IMAGE
 from data_engine.rounds import finished_rounds
 from sam_train.data.rle import Rle
 

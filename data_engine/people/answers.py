@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from data_engine.annotation.annotators import KnownMasks
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import Answer, Task, TaskPredictor, next_id
-from data_engine.people.drawing import Drawing
+from data_engine.people.drawing.drawing import Drawing
 from data_engine.people.outcomes import Outcome, outcome
-from data_engine.people.store import Store
-from data_engine.people.tasks import StoredTask
+from data_engine.people.tasks.store import Store
+from data_engine.people.tasks.tasks import StoredTask
 from sam_train.data.records import Annotation
 
 

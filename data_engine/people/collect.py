@@ -9,7 +9,7 @@ from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import TaskPredictor
 from data_engine.executors.local import LocalExecutor
 from data_engine.people.answers import SavedAnswers
-from data_engine.people.store import Store
+from data_engine.people.tasks.store import Store
 from data_engine.phase_run import PhaseRun
 from data_engine.phases.phase import BuildAnnotator, BuildPhase, Phase
 from data_engine.phases.semi_automatic import SemiAutomatic

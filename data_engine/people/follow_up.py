@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from data_engine.annotation.provenance import Stamp
-from data_engine.people.drawing import Drawing
+from data_engine.people.drawing.drawing import Drawing
 from data_engine.people.outcomes import outcome
-from data_engine.people.queue import chance
-from data_engine.people.tasks import NewTask, StoredTask
+from data_engine.people.tasks.queue import chance
+from data_engine.people.tasks.tasks import NewTask, StoredTask
 
 
 @dataclass(frozen=True)

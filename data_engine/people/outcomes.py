@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.annotation.task import next_id
-from data_engine.people.drawing import Drawing, DrawnObject
+from data_engine.people.drawing.drawing import Drawing, DrawnObject
 from sam_train.data.records import Annotation, Prompt, Provenance, annotation_from_rle
 from sam_train.data.rle import rle_iou
 

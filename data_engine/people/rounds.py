@@ -29,8 +29,8 @@ from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.modeling.sam import Sam
 
 if TYPE_CHECKING:  # the loop runs without the packages of the server where nobody is asked
-    from data_engine.people.store import Store
-    from data_engine.people.tasks import NewTask
+    from data_engine.people.tasks.store import Store
+    from data_engine.people.tasks.tasks import NewTask
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class People:
         Asks first, if that was not done. Raises WaitingForPeople unless it waits itself.
         """
         from data_engine.people.collect import with_answers
-        from data_engine.people.store import Store
+        from data_engine.people.tasks.store import Store
 
         folder = phase_run.folder.parent / FOLDER
         store = Store(folder / "people.sqlite")
@@ -95,7 +95,7 @@ class People:
         self, phase_run: PhaseRun, sam: Sam, entries: Sequence[ShardEntry], samples: Samples
     ) -> list["NewTask"]:
         """A task for every image, with the masks that the phase prefills."""
-        from data_engine.people.tasks import first_tasks
+        from data_engine.people.tasks.tasks import first_tasks
 
         predictor = TaskPredictor(sam.eval())
         annotator = self(predictor, phase_run.stamp, phase_run.known_masks)

@@ -11,7 +11,7 @@ def standing(run_dir: Path) -> Iterator[str]:
     """A line for every round of a run in which people were asked."""
     for path in sorted(run_dir.glob(f"rounds/*/{FOLDER}/{ASKED}")):
         # Imported here: who has asked nobody may not have the server's packages.
-        from data_engine.people.store import Store
+        from data_engine.people.tasks.store import Store
 
         store = Store(path.with_name("people.sqlite"))
         counts = {name: count for name, count in store.counts().items() if count}

@@ -13,14 +13,14 @@ from starlette.exceptions import HTTPException
 
 from data_engine.accounting.ledger import Ledger
 from data_engine.annotation.annotators import KnownMasks
-from data_engine.people.queue import NotYours
-from data_engine.people.store import OutOfStep
+from data_engine.people.tasks.queue import NotYours
+from data_engine.people.tasks.store import OutOfStep
 from data_engine.service.accounts import accounts
 from data_engine.service.guard import LOOPBACK, Guard, refused
 from data_engine.service.health import ModelFile
 from data_engine.service.routes import router
 from data_engine.service.tokens import Tokens, Unknown
-from data_engine.service.workbench import Workbench
+from data_engine.service.workbench.workbench import Workbench
 from sam_train.data.rle import Rle
 
 STATIC = Path(__file__).parent / "static"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_engine.people.store import Store
+from data_engine.people.tasks.store import Store
 
 LOW_DISK_BYTES = 200_000_000
 

@@ -51,10 +51,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_engine.annotation.overlap import covered
-from data_engine.people.actions import KINDS, WHOLE_IMAGE, Action, ActionKind, Candidate
-from data_engine.people.crops import Crop
-from data_engine.people.drawing import Drawing, DrawnObject
-from data_engine.service.workbench import Change, OpenTask, Rules
+from data_engine.people.drawing.actions import KINDS, WHOLE_IMAGE, Action, ActionKind, Candidate
+from data_engine.people.drawing.crops import Crop
+from data_engine.people.drawing.drawing import Drawing, DrawnObject
+from data_engine.service.workbench.workbench import Change, OpenTask, Rules
 from sam_train.data.rle import rle_area
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

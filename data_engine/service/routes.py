@@ -16,7 +16,7 @@ from data_engine.service.messages import (
     task_view,
 )
 from data_engine.service.tokens import Unknown
-from data_engine.service.workbench import Workbench
+from data_engine.service.workbench.workbench import Workbench
 
 router = APIRouter()
 

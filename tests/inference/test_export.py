@@ -236,8 +236,8 @@ def test_an_export_is_a_model_wherever_one_is_loaded(exported: tuple[Sam, Path])
 def test_a_given_mask_is_clicked_on_with_an_export_behind_the_page(
     exported: tuple[Sam, Path],
 ) -> None:
-    from data_engine.service.decoding import SURE, mask_as_logits
-    from data_engine.service.embeddings import PreparedImage
+    from data_engine.service.workbench.decoding import SURE, mask_as_logits
+    from data_engine.service.workbench.embeddings import PreparedImage
     from sam_train.data.rle import encode_mask
     from sam_train.evaluation.models.sam import SamSegmenter
 

@@ -7,11 +7,11 @@ import { Candidates } from "./panel/candidates.js";
 import { listen, showKeys } from "./panel/keys.js";
 import { ObjectList } from "./panel/objects.js";
 import { at, say, showButtons, showMagnifier, showStored, showTask, showTime } from "./panel/panel.js";
-import { Connection } from "./work/connection.js";
-import { Hand } from "./work/hand.js";
-import { Hover } from "./work/hover.js";
-import { Magnifier } from "./work/magnifier.js";
-import { Session } from "./work/session.js";
+import { Connection } from "./session/connection.js";
+import { Hand } from "./session/hand.js";
+import { Hover } from "./session/hover.js";
+import { Magnifier } from "./session/magnifier.js";
+import { Session } from "./session/session.js";
 
 const canvas = at("canvas"), view = new View(canvas);
 const connection = new Connection(tokenOfLink(), showState);

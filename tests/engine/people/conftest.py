@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from data_engine.people.store import Store
-from data_engine.people.tables import META
+from data_engine.people.tasks.store import Store
+from data_engine.people.tasks.tables import META
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")  # of Debian's package
 

@@ -23,10 +23,10 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from data_engine.annotation.overlap import best_iou
-from data_engine.people.actions import Action
-from data_engine.people.connection import Connection
-from data_engine.people.simulated_person import SimulatedPerson
-from data_engine.people.work_log import WorkLog, read_log
+from data_engine.people.drawing.actions import Action
+from data_engine.people.simulated.connection import Connection
+from data_engine.people.simulated.simulated_person import SimulatedPerson
+from data_engine.people.simulated.work_log import WorkLog, read_log
 from data_engine.pool import Pool
 from data_engine.serve import run
 from data_engine.service.tokens import Tokens

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from data_engine.engine import Engine
-from data_engine.people.actions import Action
-from data_engine.people.queue import Terms
+from data_engine.people.drawing.actions import Action
 from data_engine.people.rounds import People, WaitingForPeople, round_pool
-from data_engine.people.store import Store
+from data_engine.people.tasks.queue import Terms
+from data_engine.people.tasks.store import Store
 from data_engine.rounds import Round
 from data_engine.run_folder import read_json
 from sam_train.data.store.manifest import Dataset

@@ -12,19 +12,19 @@ from fastapi.testclient import TestClient
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.people.collect import collect
-from data_engine.people.gold import gold_images
-from data_engine.people.queue import Terms
-from data_engine.people.store import Store
-from data_engine.people.tasks import first_tasks
+from data_engine.people.tasks.gold import gold_images
+from data_engine.people.tasks.queue import Terms
+from data_engine.people.tasks.store import Store
+from data_engine.people.tasks.tasks import first_tasks
 from data_engine.phases.assisted_manual import AssistedManual
 from data_engine.phases.phase import BuildPhase
 from data_engine.phases.semi_automatic import SemiAutomatic
 from data_engine.pool import Pool, to_sample
 from data_engine.service.app import create_app
-from data_engine.service.embeddings import Embeddings
-from data_engine.service.prefilling import Prefill
 from data_engine.service.tokens import Tokens
-from data_engine.service.workbench import Rules, Workbench
+from data_engine.service.workbench.embeddings import Embeddings
+from data_engine.service.workbench.prefilling import Prefill
+from data_engine.service.workbench.workbench import Rules, Workbench
 from sam_train.data.records import Sample
 from sam_train.data.scenes import SceneSet
 from sam_train.data.store.manifest import Dataset

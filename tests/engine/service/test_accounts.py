@@ -9,8 +9,8 @@ import pytest
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.people.follow_up import Reviewing
-from data_engine.people.queue import Terms
-from data_engine.service.workbench import Rules
+from data_engine.people.tasks.queue import Terms
+from data_engine.service.workbench.workbench import Rules
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from data_engine.people.store import Store
+from data_engine.people.tasks.store import Store
 from data_engine.service.health import ModelFile
 from sam_train.evaluation.models.sam import load_sam
 from sam_train.modeling.checkpoint import save_model

@@ -10,14 +10,14 @@ import pytest
 import uvicorn
 
 from data_engine.annotation.accounting import costs
-from data_engine.people.connection import Connection
 from data_engine.people.follow_up import Reviewing
-from data_engine.people.queue import Terms
-from data_engine.people.simulated_person import SimulatedPerson
-from data_engine.people.work_log import WorkLog, costs_by_log, read_log
+from data_engine.people.simulated.connection import Connection
+from data_engine.people.simulated.simulated_person import SimulatedPerson
+from data_engine.people.simulated.work_log import WorkLog, costs_by_log, read_log
+from data_engine.people.tasks.queue import Terms
 from data_engine.pool import Pool
 from data_engine.service.patience import Patience
-from data_engine.service.workbench import Rules
+from data_engine.service.workbench.workbench import Rules
 from sam_train.data.records import Sample
 
 pytestmark = pytest.mark.slow  # a random model needs many strokes

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_engine.people.queue import Terms
-from data_engine.people.store import Store
-from data_engine.people.tasks import NewTask, first_tasks
+from data_engine.people.tasks.queue import Terms
+from data_engine.people.tasks.store import Store
+from data_engine.people.tasks.tasks import NewTask, first_tasks
 from sam_train.data.rle import decode_rle
 
 

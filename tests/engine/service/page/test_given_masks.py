@@ -8,8 +8,8 @@ import pytest
 
 from data_engine.annotation.provenance import Stamp
 from data_engine.people.follow_up import Reviewing
-from data_engine.people.queue import Terms
-from data_engine.service.workbench import Rules
+from data_engine.people.tasks.queue import Terms
+from data_engine.service.workbench.workbench import Rules
 from sam_train.data.records import Annotation, annotation_from_rle
 from sam_train.data.rle import decode_rle, encode_window
 

@@ -1,6 +1,6 @@
 """Images whose masks are known, mixed in to see how well people draw."""
 
-from data_engine.people.queue import chance
+from data_engine.people.tasks.queue import chance
 from data_engine.pool import Pool
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from data_engine.service.once import Once
+from data_engine.service.workbench.once import Once
 
 
 def test_threads_that_ask_at_the_same_time_share_what_is_made() -> None:

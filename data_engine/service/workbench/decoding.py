@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from data_engine.annotation.click_session import STABILITY_OFFSET
-from data_engine.people.actions import Action, Candidate
-from data_engine.people.drawing import DrawnObject
-from data_engine.service.embeddings import PreparedImage
-from data_engine.service.once import Once
+from data_engine.people.drawing.actions import Action, Candidate
+from data_engine.people.drawing.drawing import DrawnObject
+from data_engine.service.workbench.embeddings import PreparedImage
+from data_engine.service.workbench.once import Once
 from sam_train.data.records import Prompt
 from sam_train.data.rle import Rle, encode_window, sample_rle
 from sam_train.evaluation.models.segmenter import ask

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data_engine.people.actions import Action
-from data_engine.people.queue import NotYours, Terms
-from data_engine.people.store import OutOfStep, Store
-from data_engine.people.tasks import NewTask, first_tasks
+from data_engine.people.drawing.actions import Action
+from data_engine.people.tasks.queue import NotYours, Terms
+from data_engine.people.tasks.store import OutOfStep, Store
+from data_engine.people.tasks.tasks import NewTask, first_tasks
 
 TERMS = Terms(lease_s=60.0)
 KEYS = [f"image-{number:02d}" for number in range(24)]

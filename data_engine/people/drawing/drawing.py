@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from data_engine.annotation.overlap import Extent, extent_of
-from data_engine.people.actions import VERDICTS, WHOLE_IMAGE, Action, Candidate
-from data_engine.people.crops import Crop
-from data_engine.people.strokes import painted, reach
+from data_engine.people.drawing.actions import VERDICTS, WHOLE_IMAGE, Action, Candidate
+from data_engine.people.drawing.crops import Crop
+from data_engine.people.drawing.strokes import painted, reach
 from sam_train.data.records import Annotation
 from sam_train.data.rle import Rle, encode_window, rle_area, sample_rle
 

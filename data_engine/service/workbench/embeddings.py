@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from data_engine.duplicates import pixel_digest
-from data_engine.people.crops import Crop
-from data_engine.service.once import Once
+from data_engine.people.drawing.crops import Crop
+from data_engine.service.workbench.once import Once
 from sam_train.data.images import read_image
 from sam_train.data.store.durable import durable_file
 from sam_train.evaluation.models.sam import SamSegmenter

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data_engine.pool import Pool, to_sample
-from data_engine.service.embeddings import Embeddings
-from data_engine.service.order import (
+from data_engine.service.workbench.embeddings import Embeddings
+from data_engine.service.workbench.order import (
     MostDisagreeing,
     Order,
     farthest_first,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_engine.people.crops import covering
+from data_engine.people.drawing.crops import covering
 
 
 @settings(max_examples=50)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from data_engine.people.gold import gold_images
+from data_engine.people.tasks.gold import gold_images
 from data_engine.pool import Pool
 from sam_train.data.scenes import SceneSet
 

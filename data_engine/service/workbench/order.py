@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from data_engine.duplicates import SeenPictures, fingerprint
-from data_engine.service.embeddings import PreparedImage
+from data_engine.service.workbench.embeddings import PreparedImage
 from sam_train.data.images import read_image
 from sam_train.evaluation.models.sam import best_device, known_checkpoint, load_sam
 from sam_train.inference.point_grid import build_point_grid

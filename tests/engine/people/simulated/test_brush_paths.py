@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data_engine.people.actions import Action
-from data_engine.people.brush_paths import brush_paths
-from data_engine.people.drawing import painted_over
-from data_engine.people.strokes import painted
+from data_engine.people.drawing.actions import Action
+from data_engine.people.drawing.drawing import painted_over
+from data_engine.people.drawing.strokes import painted
+from data_engine.people.simulated.brush_paths import brush_paths
 from sam_train.data.rle import encode_mask
 
 MASKS = arrays(bool, st.tuples(st.just(9), st.just(12)))

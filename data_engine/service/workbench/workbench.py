@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_engine.annotation.provenance import Stamp
-from data_engine.people.actions import WHOLE_IMAGE, Action, Candidate, check_action
-from data_engine.people.crops import Crop, covering
-from data_engine.people.drawing import Drawing, DrawnObject, surest
+from data_engine.people.drawing.actions import WHOLE_IMAGE, Action, Candidate, check_action
+from data_engine.people.drawing.crops import Crop, covering
+from data_engine.people.drawing.drawing import Drawing, DrawnObject, surest
 from data_engine.people.follow_up import Reviewing, follow_up
-from data_engine.people.queue import NotYours, Terms
-from data_engine.people.store import OutOfStep, Store
-from data_engine.people.tasks import NewTask, StoredTask
-from data_engine.service.clock import steady_clock
-from data_engine.service.decoding import Decoder
-from data_engine.service.embeddings import Embeddings, PreparedImage
-from data_engine.service.prefilling import Prefill
+from data_engine.people.tasks.queue import NotYours, Terms
+from data_engine.people.tasks.store import OutOfStep, Store
+from data_engine.people.tasks.tasks import NewTask, StoredTask
+from data_engine.service.workbench.clock import steady_clock
+from data_engine.service.workbench.decoding import Decoder
+from data_engine.service.workbench.embeddings import Embeddings, PreparedImage
+from data_engine.service.workbench.prefilling import Prefill
 
 logger = logging.getLogger(__name__)
 

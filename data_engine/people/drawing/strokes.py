@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Int
 
-from data_engine.people.actions import Action
-from data_engine.people.crops import Crop
+from data_engine.people.drawing.actions import Action
+from data_engine.people.drawing.crops import Crop
 
 
 def painted(

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import and_, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from data_engine.people.actions import Action
-from data_engine.people.queue import Terms, not_yours, renew, take
-from data_engine.people.tables import ACTIONS, IMAGES, TASKS, open_tables
-from data_engine.people.tasks import NewTask, StoredTask
+from data_engine.people.drawing.actions import Action
+from data_engine.people.tasks.queue import Terms, not_yours, renew, take
+from data_engine.people.tasks.tables import ACTIONS, IMAGES, TASKS, open_tables
+from data_engine.people.tasks.tasks import NewTask, StoredTask
 from sam_train.data.records import Annotation
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from data_engine.annotation.task import Task
 from data_engine.phases.semi_automatic import SemiAutomatic
-from data_engine.service.embeddings import PreparedImage
+from data_engine.service.workbench.embeddings import PreparedImage
 from sam_train.data.images import read_image
 from sam_train.data.records import Annotation
 

@@ -13,9 +13,9 @@ from data_engine.annotation.annotators import KnownMasks
 from data_engine.annotation.overlap import best_iou
 from data_engine.annotation.prominence import prominence
 from data_engine.annotation.time_model import AnnotationTime, brush_strokes
-from data_engine.people.brush_paths import brush_paths
-from data_engine.people.connection import Connection, Refused
-from data_engine.people.tasks import BETWEEN
+from data_engine.people.simulated.brush_paths import brush_paths
+from data_engine.people.simulated.connection import Connection, Refused
+from data_engine.people.tasks.tasks import BETWEEN
 from sam_train.data.images import read_image
 from sam_train.data.records import Rle
 from sam_train.data.rle import decode_rle, encode_mask

@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from data_engine.people.tables import TASKS
+from data_engine.people.tasks.tables import TASKS
 
 LONGEST_WAIT_S = 60.0  # of a request for the database, with what the clocks of servers differ
 

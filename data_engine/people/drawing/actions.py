@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
-from data_engine.people.crops import Crop, covering
+from data_engine.people.drawing.crops import Crop, covering
 from sam_train.data.records import Prompt
 from sam_train.data.rle import Rle
 
