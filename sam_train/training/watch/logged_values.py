@@ -1,6 +1,7 @@
 """What a callback measures at steps of its own is logged at these, too."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from lightning import LightningModule
 
@@ -9,7 +10,7 @@ def log_values(
     module: LightningModule, values: Mapping[str, float], *, shown: Collection[str] = ()
 ) -> None:
     """Logs the values of this step, also between those of `trainer.log_every_n_steps`."""
-    trainer = module.trainer
+    trainer: Any = module.trainer  # Lightning does not declare all its attributes
     for name, value in values.items():
         module.log(name, value, prog_bar=name in shown, rank_zero_only=True)
     if trainer.global_step % trainer.log_every_n_steps:
