@@ -26,6 +26,10 @@ TOLD = (ValueError, OSError, InstantiationException)  # errors that are a senten
 LAST_LINES = 6  # of the traceback of any other
 
 
+class Waiting(ValueError):
+    """The run has done its part, and goes on when others have done theirs."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What the journal tells of one start of a run."""
@@ -73,14 +77,16 @@ def who(begun: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ending(error: BaseException) -> dict[str, Any]:
-    """How an attempt ended: `stopped` by a signal or by hand, or `failed`, and with which words."""
+    """How an attempt ended, and with which words: `stopped` by a signal or by hand, `waiting` for
+    others, or `failed`."""
     code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
     if isinstance(error, KeyboardInterrupt) or code >= 128:
         number = f"signal {code - 128}" if code else "the keyboard"
         return {"ended": time.time(), "how": "stopped", "error": f"stopped by {number}"}
     if isinstance(error, TOLD):
         text = str(error.__cause__ or error) if isinstance(error, InstantiationException) else error
-        return {"ended": time.time(), "how": "failed", "error": str(text).partition("\n")[0]}
+        how = "waiting" if isinstance(error, Waiting) else "failed"
+        return {"ended": time.time(), "how": how, "error": str(text).partition("\n")[0]}
     lines = "".join(traceback.format_exception(error)).strip().splitlines()
     return {"ended": time.time(), "how": "failed", "error": "\n".join(lines[-LAST_LINES:])}
 

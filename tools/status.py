@@ -18,7 +18,7 @@ from tools.run_status.runs import RunStatus, find_runs, told
 
 # What a run of one kind has to tell beside its state: each takes a run's folder.
 DETAILS = {"data-engine": engine_lines}
-ORDER = ("killed", "failed", "running", "stopped", "finished")
+ORDER = ("killed", "failed", "running", "waiting", "stopped", "finished")
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def listed(runs: Sequence[RunStatus]) -> Iterator[str]:
         yield ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     for run in sorted(runs, key=lambda run: (ORDER.index(run.state), run.folder)):
         yield from told(run)
-        if run.program in DETAILS and (len(runs) == 1 or run.state == "running"):
+        if run.program in DETAILS and (len(runs) == 1 or run.state in ("running", "waiting")):
             yield from (f"  {line}" for line in DETAILS[run.program](run.folder))
 
 

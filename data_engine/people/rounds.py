@@ -27,6 +27,7 @@ from sam_train.data.images import read_image
 from sam_train.data.sets.shard_set import shard_image
 from sam_train.data.store.manifest import Dataset, ShardEntry
 from sam_train.modeling.sam import Sam
+from sam_train.run_journal import Waiting
 
 if TYPE_CHECKING:  # the loop runs without the packages of the server where nobody is asked
     from data_engine.people.tasks.store import Store
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 PHASES = ("assisted_manual", "semi_automatic")
 
 
-class WaitingForPeople(ValueError):
+class WaitingForPeople(Waiting):
     """The round goes on when people have finished its images."""
 
 

@@ -3,10 +3,12 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from data_engine.people.tasks.store import Store
+from sam_train.evaluation.page import render_page
 
 LOW_DISK_BYTES = 200_000_000
 
@@ -36,6 +38,11 @@ class ModelFile:
             f"{self.path} {change} since it was read: masks are those of the old model until a "
             "restart"
         )
+
+
+def health_page(content: dict[str, Any]) -> str:
+    """What is wrong, to be read in a browser."""
+    return render_page("health.html.j2", folder=Path(__file__).parent, **content)
 
 
 def problems(store: Store, folder: Path, model_file: ModelFile | None = None) -> list[str]:

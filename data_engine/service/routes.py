@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from data_engine.service.health import problems
+from data_engine.service.health import health_page, problems
 from data_engine.service.messages import (
     ActionMessage,
     CropMessage,
@@ -39,15 +40,21 @@ Annotator = Annotated[str, Depends(annotator_of)]
 
 
 @router.get("/health")
-def health(request: Request, bench: Bench) -> Response:
-    """What is wrong, in sentences; status 503 if there is anything."""
-    wrong = problems(bench.store, bench.folder, request.app.state.model_file)
-    content = {
-        "status": "ill" if wrong else "ok",
-        "problems": wrong,
-        "images": bench.store.counts(),
-    }
-    return JSONResponse(content, 503 if wrong else 200)
+async def health(
+    request: Request, bench: Bench, authorization: Annotated[str, Header()] = "", token: str = ""
+) -> Response:
+    """Whether anything is wrong: status 503 if so. A token, in the header or for a page in the
+    address, is told what: sentences name images, files and people."""
+    wrong = await run_in_threadpool(
+        problems, bench.store, bench.folder, request.app.state.model_file
+    )
+    content = {"status": "ill" if wrong else "ok"}
+    status = 503 if wrong else 200
+    if not (authorization or token):
+        return JSONResponse(content, status)
+    await annotator_of(request, authorization or f"Bearer {token}")
+    content |= {"problems": wrong, "images": await run_in_threadpool(bench.store.counts)}
+    return HTMLResponse(health_page(content), status) if token else JSONResponse(content, status)
 
 
 @router.get("/api/annotator")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sam_train.launching.job import JobRecord, write_record
-from sam_train.run_journal import journaled, read_attempts
+from sam_train.run_journal import Waiting, journaled, read_attempts
 from sam_train.run_progress import ProgressFile
 from tools.run_status.queue import parse_jobs, queue_lines
 from tools.run_status.runs import duration, find_runs
@@ -70,6 +70,16 @@ def test_a_stop_signal_and_a_torn_line_are_no_failure(tmp_path: Path) -> None:
         file.write('\n{"started": 1')
 
     assert told(tmp_path).startswith("stopped") and "stopped by signal 15" in told(tmp_path)
+
+
+def test_a_run_that_waits_for_people_has_not_failed(tmp_path: Path) -> None:
+    with pytest.raises(Waiting), journaled(tmp_path, program="data-engine"):
+        raise Waiting("02-assisted_manual waits for people: serve them")
+
+    first, second = told(tmp_path).splitlines()[:2]
+
+    assert first.startswith("waiting")
+    assert second == "  02-assisted_manual waits for people: serve them"
 
 
 def test_the_journal_and_the_packages_say_what_a_run_was_made_with(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ DEPTH = 5  # folders below the one that is named
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run folder: `state` is running, finished, failed, stopped or killed."""
+    """A run folder: `state` is running, waiting (for people), finished, failed, stopped
+    or killed."""
 
     folder: Path
     state: str
@@ -79,7 +80,7 @@ def told(run: RunStatus) -> Iterator[str]:
     if run.state == "killed":
         yield f"  killed without a word (process {begun['pid']}): out of memory, or kill -9"
         yield f"  go on: {begun['command']}"
-    elif ended and run.state in ("failed", "stopped"):
+    elif ended and run.state in ("failed", "stopped", "waiting"):
         yield from (f"  {line}" for line in ended.get("error", "").splitlines())
 
 

@@ -30,7 +30,7 @@ def read_log(path: Path) -> list[Entry]:
     return [json.loads(line) for line in lines[:-1]]
 
 
-def costs_by_log(entries: Iterable[Entry]) -> dict[str, float]:
+def costs_by_log(entries: Iterable[Entry]) -> dict[str, int | float]:
     """The masks on saved images, and the clicks, strokes and seconds that they cost.
 
     Of an object that was deleted and drawn again, the seconds before count too.

@@ -129,9 +129,26 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(start: Any, pool: Any
     ana.save()
 
     assert ana.claim()["key"] == last
-    health = ana.client.get("/health")
+    health = ana.client.get("/health", headers=ana.headers)
     assert health.status_code == 503
     assert health.json()["problems"] == [f"{key} is left out: it is damaged"]
+
+
+def test_a_stranger_is_told_that_something_is_wrong_and_no_names(start: Any, pool: Any) -> None:
+    def broken() -> Any:
+        raise ValueError("<b>it</b> is damaged")
+
+    object.__setattr__(pool.image(pool.keys()[0]), "load", broken)
+    ana = start()("ana")
+    ana.claim()
+
+    stranger = ana.client.get("/health")
+    page = ana.client.get("/health", params={"token": ana.headers["Authorization"][7:]})
+
+    assert (stranger.status_code, stranger.json()) == (503, {"status": "ill"})
+    assert page.status_code == 503
+    assert f"{pool.keys()[0]} is left out: &lt;b&gt;it" in page.text
+    assert ana.client.get("/health", params={"token": "x"}).status_code == 401
 
 
 def test_an_image_that_became_another_is_left_out_and_its_work_kept(
@@ -147,7 +164,7 @@ def test_an_image_that_became_another_is_left_out_and_its_work_kept(
     ana = start()("ana")
 
     assert ana.claim()["key"] != key
-    (problem,) = ana.client.get("/health").json()["problems"]
+    (problem,) = ana.client.get("/health", headers=ana.headers).json()["problems"]
     assert problem == f"{key} is left out: it is another picture than before: put the old file back"
     assert len(Store(tmp_path / "people.sqlite").actions(key)) == 1
 
