@@ -6,7 +6,6 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
@@ -49,6 +48,8 @@ def jpeg_uri(jpeg: bytes) -> str:
 
 def machine() -> str:
     """The processor, the accelerator if there is one, and the versions that matter."""
+    import torch  # here: not every page has use for it
+
     devices = [f"{os.cpu_count()} CPU cores ({platform.machine()})"]
     if torch.cuda.is_available():
         devices.append(torch.cuda.get_device_name())
