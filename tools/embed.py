@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--teacher", required=True, help=".safetensors, or an official .pth")
     parser.add_argument("--model-type", help="name in sam_model_registry, for a .pth: vit_h")
     parser.add_argument("--out", required=True, type=Path, help="folder of the embeddings")
+    parser.add_argument(
+        "--stretch", action="store_true", help="images to the frame, as an EfficientSAM sees them"
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="images encoded at once (4)")
     parsed = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -45,8 +48,10 @@ def embed(parsed: argparse.Namespace) -> int:
     if checkpoint.suffix == ".onnx":
         raise ValueError(f"{checkpoint} is an export: name the weights that it was made from")
     dataset = Dataset(location(parsed.dataset))
+    teacher = load_sam(checkpoint, parsed.model_type).eval()
+    teacher.keeps_aspect = teacher.keeps_aspect and not parsed.stretch
     return embed_version(
-        load_sam(checkpoint, parsed.model_type).eval(),
+        teacher,
         dataset,
         dataset.read(parsed.version),
         parsed.out,

@@ -24,7 +24,10 @@ _DCT_SCALES = {  # a JPEG's blocks of 8 x 8 decoded to 4 x 4, 2 x 2 or 1 pixel; 
 
 @dataclass(frozen=True)
 class View:
-    """The part of an image (top, left, height, width) that becomes `input_size` pixels."""
+    """The part of an image (top, left, height, width) that becomes `input_size` pixels.
+
+    One that does not keep its aspect is stretched to the square input frame.
+    """
 
     top: int
     left: int
@@ -32,20 +35,32 @@ class View:
     width: int
     input_size: tuple[int, int]
     flipped: bool = False
+    keeps_aspect: bool = True
 
 
-def longest_side_size(
-    size: tuple[int, int], image_size: int, *, factor: float = 1.0
+def size_in_frame(
+    size: tuple[int, int], image_size: int, *, keeps_aspect: bool = True, factor: float = 1.0
 ) -> tuple[int, int]:
-    """The (H, W) with the longest side at `image_size` times the factor, rounded as SAM does."""
+    """The (H, W) with the longest side at `image_size` times the factor, rounded as SAM does.
+
+    Both sides are as long where images are stretched.
+    """
+    if not keeps_aspect:
+        size = (image_size, image_size)
     scale = image_size / max(size) * factor
     height, width = (max(1, int(side * scale + 0.5)) for side in size)
     return height, width
 
 
-def whole_view(size: tuple[int, int], image_size: int, *, flipped: bool = False) -> View:
-    """All of an image, its longest side at `image_size`: what SAM sees at inference."""
-    return View(0, 0, *size, longest_side_size(size, image_size), flipped)
+def whole_view(
+    size: tuple[int, int], image_size: int, *, flipped: bool = False, keeps_aspect: bool = True
+) -> View:
+    """All of an image, its longest side at `image_size`: what SAM sees at inference.
+
+    A model for which `Sam.keeps_aspect` is false sees it stretched.
+    """
+    input_size = size_in_frame(size, image_size, keeps_aspect=keeps_aspect)
+    return View(0, 0, *size, input_size, flipped, keeps_aspect)
 
 
 def jittered_view(
@@ -55,19 +70,21 @@ def jittered_view(
     *,
     scale_range: tuple[float, float],
     flipped: bool = False,
+    keeps_aspect: bool = True,
 ) -> View:
     """Large-scale jitter (Ghiasi et al. 2021): a random scale, then a random crop that fits.
 
     SAM, App. A, uses the range 0.1 to 2.0 when it trains on the first two phases alone.
     """
-    scaled = longest_side_size(size, image_size, factor=rng.uniform(*scale_range))
+    factor = rng.uniform(*scale_range)
+    scaled = size_in_frame(size, image_size, keeps_aspect=keeps_aspect, factor=factor)
     input_size = (min(scaled[0], image_size), min(scaled[1], image_size))
     shown = [
         max(1, round(side * seen / full))
         for side, seen, full in zip(size, input_size, scaled, strict=True)
     ]
     top, left = (int(rng.integers(side - part + 1)) for side, part in zip(size, shown, strict=True))
-    return View(top, left, shown[0], shown[1], input_size, flipped)
+    return View(top, left, shown[0], shown[1], input_size, flipped, keeps_aspect)
 
 
 def decode_image(image_bytes: bytes, *, dct_scale: int = 1) -> UInt8[Tensor, "3 H W"]:
@@ -102,13 +119,16 @@ def fitting_dct_scale(view: View, size: tuple[int, int]) -> int:
 def view_image(
     image: UInt8[Tensor, "3 H W"], view: View, image_size: int
 ) -> UInt8[Tensor, "3 S S"]:
-    """Crops, resizes (bilinear, antialiased, on bytes) and pads with 0 below and to the right.
+    """Crops, resizes (bilinear, on bytes) and pads with 0 below and to the right.
 
-    A view of the whole image may be given the image at a smaller size (`dct_scale`).
+    Images that are stretched are not antialiased, as in EfficientSAM (`ResizeToSquare`). A view
+    of the whole image may be given the image at a smaller size (`dct_scale`).
     """
     part = image[:, view.top : view.top + view.height, view.left : view.left + view.width]
     if part.shape[1:] != view.input_size:
-        part = F.interpolate(part[None], view.input_size, mode="bilinear", antialias=True)[0]
+        part = F.interpolate(
+            part[None], view.input_size, mode="bilinear", antialias=view.keeps_aspect
+        )[0]
     if view.flipped:
         part = part.flip(2)
     height, width = view.input_size

@@ -121,10 +121,14 @@ def build_efficient_sam(
     checkpoint: str | Path | None = None,
     *,
     image_size: int = 1024,
+    keeps_aspect: bool = False,
     drop_path_rate: float = 0.0,
     dropout: float = 0.0,
 ) -> EfficientSam:
-    """Builds EfficientSAM Ti or S. `image_size` is a multiple of 16; images are stretched to it."""
+    """Builds EfficientSAM Ti or S. `image_size` is a multiple of 16; images are stretched to it.
+
+    A model that `keeps_aspect` pads them as SAM does; so it is for weights that were trained so.
+    """
     check_image_size(image_size, 16, "the patch size")
     embed_dim, num_heads = PLAIN_SIZES[size]
     image_encoder = ImageEncoderPlain(
@@ -133,7 +137,9 @@ def build_efficient_sam(
     sam = assemble_efficient(
         image_encoder, dim=256, depth=2, num_heads=8, mlp_dim=2048, dropout=dropout
     )
-    return ready(sam, checkpoint, recipe=(size, {"image_size": image_size}))
+    sam.keeps_aspect = keeps_aspect
+    options = {"image_size": image_size, "keeps_aspect": keeps_aspect}
+    return ready(sam, checkpoint, recipe=(size, options))
 
 
 def build_sam_timm(

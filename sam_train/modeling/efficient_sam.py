@@ -18,7 +18,10 @@ MAX_POINTS = 6  # that an object's prompt has, the corners of its box included
 
 
 class EfficientSam(Sam):
-    """SAM with stretched images and masks that are enlarged by cubic splines."""
+    """SAM with stretched images and masks that are enlarged by cubic splines.
+
+    Where `keeps_aspect` is set, images are padded and masks enlarged as in SAM.
+    """
 
     keeps_aspect = False
 
@@ -29,6 +32,8 @@ class EfficientSam(Sam):
         original_size: tuple[int, ...],
     ) -> Float[Tensor, "N M H W"]:
         """Enlarges low-resolution logits to the original image in one step, without padding."""
+        if self.keeps_aspect:
+            return super().postprocess_masks(masks, input_size, original_size)
         return F.interpolate(masks, tuple(original_size), mode="bicubic", align_corners=False)
 
 

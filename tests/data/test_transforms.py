@@ -14,7 +14,7 @@ from sam_train.data.transforms import (
     decode_image,
     fitting_dct_scale,
     jittered_view,
-    longest_side_size,
+    size_in_frame,
     view_grid,
     view_image,
     view_masks,
@@ -31,7 +31,7 @@ def on_grid(mask: np.ndarray, view: View, image_size: int, mask_size: int) -> np
     [((480, 640), (768, 1024)), ((1, 1000), (1, 1024)), ((999, 333), (1024, 341))],
 )
 def test_the_longest_side_is_resized_and_rounded_as_in_sam(size, expected):
-    assert longest_side_size(size, 1024) == expected
+    assert size_in_frame(size, 1024) == expected
 
 
 def test_an_image_is_resized_like_pil_and_padded_below_and_right():
@@ -49,6 +49,7 @@ def test_masks_lie_where_the_image_lies():
     for flipped in (False, True):
         for view in (
             whole_view((60, 90), 60, flipped=flipped),
+            whole_view((60, 90), 60, flipped=flipped, keeps_aspect=False),
             View(10, 15, 45, 60, (45, 60), flipped),
         ):
             shown = view_image(image, view, 60)[0].numpy() > 127
@@ -74,8 +75,10 @@ def test_a_flipped_mask_is_mirrored_inside_the_image_and_not_in_the_padding():
 @pytest.mark.parametrize("size", [(480, 640), (37, 500), (700, 64)])
 def test_jitter_never_leaves_the_image_or_the_frame(size):
     rng = np.random.default_rng(0)
-    for _ in range(100):
-        view = jittered_view(size, 256, rng, scale_range=(0.1, 2.0))
+    for number in range(100):
+        stretched = number % 2 == 0
+        view = jittered_view(size, 256, rng, scale_range=(0.1, 2.0), keeps_aspect=not stretched)
+        assert not stretched or view.input_size[0] == view.input_size[1]
         assert 0 <= view.top <= view.top + view.height <= size[0]
         assert 0 <= view.left <= view.left + view.width <= size[1]
         assert min(view.input_size) >= 1 and max(view.input_size) <= 256
@@ -88,6 +91,13 @@ def test_jitter_keeps_the_scale_of_both_sides():
     view = jittered_view((480, 640), 256, np.random.default_rng(1), scale_range=(2.0, 2.0))
     assert view.input_size == (256, 256)
     assert (view.height, view.width) == (320, 320)
+
+
+def test_a_stretched_image_is_jittered_in_its_stretched_shape():
+    rng = np.random.default_rng(1)
+    view = jittered_view((480, 640), 256, rng, scale_range=(2.0, 2.0), keeps_aspect=False)
+    assert view.input_size == (256, 256)
+    assert (view.height, view.width) == (240, 320)
 
 
 def test_only_masks_whose_box_holds_no_cell_centre_are_called_lost():

@@ -14,6 +14,7 @@ from sam_train.modeling.checkpoint import load_model, load_official, save_model,
 from sam_train.modeling.efficient_sam import EfficientSam, six_points
 from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.image_encoder.tiny_vit import ImageEncoderTinyViT
+from sam_train.modeling.sam import Sam
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,18 @@ def test_efficient_sam_stretches_images_and_enlarges_masks_by_splines(
     assert coords.tolist() == [[32, 32]]
     logits, _, low_res_logits = predictor.predict([[25, 15]], [1], return_logits=True)
     enlarged = F.interpolate(torch.from_numpy(low_res_logits)[None], (30, 50), mode="bicubic")
+    torch.testing.assert_close(torch.from_numpy(logits), enlarged[0])
+
+
+def test_an_efficient_sam_that_keeps_the_aspect_pads_images_as_sam(tmp_path: Path) -> None:
+    built = sam_model_registry["efficient_sam_ti"](image_size=64, keeps_aspect=True)
+    save_model(built, tmp_path / "model.safetensors", model=built.recipe[0], config=built.recipe[1])
+    predictor = SamPredictor(load_model(tmp_path / "model.safetensors"))
+    predictor.set_image(torch.randint(0, 256, (30, 50, 3), dtype=torch.uint8).numpy())
+    assert predictor.input_size == (38, 64)
+    logits, _, low_res_logits = predictor.predict([[25, 15]], [1], return_logits=True)
+    low_res_logits = torch.from_numpy(low_res_logits)[None]
+    enlarged = Sam.postprocess_masks(built, low_res_logits, (38, 64), (30, 50))
     torch.testing.assert_close(torch.from_numpy(logits), enlarged[0])
 
 

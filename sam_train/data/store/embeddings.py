@@ -15,6 +15,7 @@ from torch import Tensor
 from sam_train.data.store.durable import durable_file
 
 CARD = "embeddings.json"  # whose embeddings a folder holds
+CARD_KEYS = ("teacher_sha256", "image_size", "keeps_aspect", "shape")
 
 # (key, embedding) of each image that can be used.
 Embedded = Iterable[tuple[str, Float16[np.ndarray, "C h w"]]]
@@ -69,9 +70,8 @@ def open_cache(folder: Path, card: dict[str, Any]) -> None:
         before = read_card(folder)
         if before != card:
             raise ValueError(
-                f"{folder} holds embeddings of {before['teacher_sha256'][:12]} at "
-                f"{before['image_size']} pixels, not of {card['teacher_sha256'][:12]} at "
-                f"{card['image_size']}: choose another folder"
+                f"{folder} holds embeddings of {_described(before)}, not of {_described(card)}: "
+                "choose another folder"
             )
         return
     with durable_file(folder / CARD) as file:
@@ -79,15 +79,20 @@ def open_cache(folder: Path, card: dict[str, Any]) -> None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Whose embeddings a folder holds."""
+    """Whose embeddings a folder holds, and how the teacher saw the images."""
     try:
         card = json.loads((folder / CARD).read_text())
-        return {key: card[key] for key in ("teacher_sha256", "image_size", "shape")}
+        return {key: card[key] for key in CARD_KEYS}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{folder / CARD} does not say whose embeddings these are ({error!r}): choose another "
             "folder, or delete this one"
         ) from error
+
+
+def _described(card: dict[str, Any]) -> str:
+    shown = "padded" if card["keeps_aspect"] else "stretched"
+    return f"{card['teacher_sha256'][:12]} at {card['image_size']} pixels, {shown}"
 
 
 def is_cached(

@@ -38,10 +38,12 @@ class ExampleMaker:
     On SA-1B neither flip nor jitter is used (SAM, App. A). `color_jitter` is its strength, 0 to 1.
     With `reduced_decode` a JPEG of twice the input's size or more is decoded at half of it (a
     quarter, an eighth): a fifth faster and less smooth, one to five grey levels off on average.
+    `keeps_aspect` is that of the model (`Sam.keeps_aspect`).
     """
 
     image_size: int
     mask_size: int
+    keeps_aspect: bool = True
     max_masks: int = 64
     mask_filter: MaskFilter = field(default_factory=MaskFilter)
     flip: bool = False
@@ -87,9 +89,17 @@ class ExampleMaker:
     def _choose_view(self, size: tuple[int, int], rng: np.random.Generator) -> View:
         flipped = self.flip and bool(rng.random() < 0.5)
         if self.scale_range is None:
-            return whole_view(size, self.image_size, flipped=flipped)
-        low, high = self.scale_range
-        return jittered_view(size, self.image_size, rng, scale_range=(low, high), flipped=flipped)
+            return whole_view(
+                size, self.image_size, flipped=flipped, keeps_aspect=self.keeps_aspect
+            )
+        return jittered_view(
+            size,
+            self.image_size,
+            rng,
+            scale_range=(self.scale_range[0], self.scale_range[1]),
+            flipped=flipped,
+            keeps_aspect=self.keeps_aspect,
+        )
 
     def _choose_masks(
         self, record: Record, view: View, rng: np.random.Generator

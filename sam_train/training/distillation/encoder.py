@@ -85,6 +85,7 @@ def check_student(sam: Sam, teacher: Sam, embeddings: EmbeddingCache) -> None:
             f"the teacher saw images of {card['image_size']} pixels in {embeddings.folder}, the "
             f"student sees {sam.image_size}: give model.image_size={card['image_size']}"
         )
+    check_aspect(sam, embeddings)
     own, given = (torch.nn.ModuleList([m.prompt_encoder, m.mask_decoder]) for m in (sam, teacher))
     if {n: t.shape for n, t in own.state_dict().items()} != {
         n: t.shape for n, t in given.state_dict().items()
@@ -93,6 +94,18 @@ def check_student(sam: Sam, teacher: Sam, embeddings: EmbeddingCache) -> None:
             "the student's decoder is not built as the teacher's: choose a model that differs "
             "from it in the image encoder alone"
         )
+
+
+def check_aspect(sam: Sam, embeddings: EmbeddingCache) -> None:
+    """Raises ValueError unless teacher and student see images alike, padded or stretched."""
+    if embeddings.card["keeps_aspect"] == sam.keeps_aspect:
+        return
+    seen, shown = ("stretched", "padded") if sam.keeps_aspect else ("padded", "stretched")
+    raise ValueError(
+        f"the teacher saw images {seen} to its frame in {embeddings.folder}, the student sees them "
+        f"{shown}: run tools.embed again, into another folder and "
+        f"{'without' if sam.keeps_aspect else 'with'} --stretch"
+    )
 
 
 def check_views(data: Any) -> None:

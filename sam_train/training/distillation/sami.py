@@ -11,7 +11,7 @@ from sam_train.data.stream.collate import Batch
 from sam_train.interaction.masks import inside_image
 from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.sam import Sam
-from sam_train.training.distillation.encoder import check_views, embedding_losses
+from sam_train.training.distillation.encoder import check_aspect, check_views, embedding_losses
 from sam_train.training.optim import Optimization
 from sam_train.training.step import StepModule
 
@@ -49,6 +49,7 @@ class SamiPretraining(StepModule):
                 f"the teacher's embeddings in {embeddings.folder} are on a grid of "
                 f"{embeddings.shape[1:]}, the student's are on {grid}: give both one image_size"
             )
+        check_aspect(sam, embeddings)
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio is {mask_ratio}; it must be above 0 and below 1")
         self.embeddings = embeddings

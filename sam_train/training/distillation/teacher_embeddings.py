@@ -36,15 +36,14 @@ def embed_version(
     not the room for all. Finished shards are kept, so an interrupted run goes on.
     """
     shape = embedding_shape(sam)
+    card = {
+        "teacher_sha256": weights_sha256(sam),
+        "image_size": sam.image_size,
+        "keeps_aspect": sam.keeps_aspect,
+        "shape": list(shape),
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    open_cache(
-        folder,
-        {
-            "teacher_sha256": weights_sha256(sam),
-            "image_size": sam.image_size,
-            "shape": list(shape),
-        },
-    )
+    open_cache(folder, card)
     pending = [
         entry
         for entry in manifest.shards
@@ -88,7 +87,8 @@ def _model_inputs(
         except BadSample as error:
             on_bad(shard, sample.key, error)
             continue
-        view = whole_view((image.shape[1], image.shape[2]), sam.image_size)
+        size = (image.shape[1], image.shape[2])
+        view = whole_view(size, sam.image_size, keeps_aspect=sam.keeps_aspect)
         yield sample.key, view_image(image, view, sam.image_size), view.input_size
 
 

@@ -159,7 +159,8 @@ def model_input(
 ) -> tuple[UInt8[Tensor, "3 S S"], Bool[Tensor, "N h w"], tuple[int, int]]:
     """The image in the input frame, and its masks on the decoder's grid without empty ones."""
     pixels = torch.from_numpy(labeled.load()).permute(2, 0, 1)
-    view = whole_view((pixels.shape[1], pixels.shape[2]), sam.image_size)
+    size = (pixels.shape[1], pixels.shape[2])
+    view = whole_view(size, sam.image_size, keeps_aspect=sam.keeps_aspect)
     side = sam.prompt_encoder.mask_input_size[0]
     masks = view_masks(labeled.masks(), *view_grid(view, sam.image_size, side), side)
     masks = masks[masks.any((1, 2))][:max_masks]

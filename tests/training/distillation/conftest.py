@@ -86,3 +86,11 @@ def embed(dataset: Dataset, teacher: Sam, tmp_path: Path) -> Any:
 def embeddings(embed: Any, tmp_path: Path) -> EmbeddingCache:
     embed()
     return EmbeddingCache(tmp_path / "embeddings")
+
+
+@pytest.fixture
+def stretched(teacher: Sam, embed: Any, tmp_path: Path) -> EmbeddingCache:
+    """The embeddings of images that the teacher saw stretched."""
+    teacher.keeps_aspect = False
+    embed()
+    return EmbeddingCache(tmp_path / "embeddings")

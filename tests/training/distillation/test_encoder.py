@@ -86,6 +86,15 @@ def test_a_teacher_that_did_not_make_the_embeddings_is_refused(
         )
 
 
+def test_embeddings_of_stretched_images_are_no_target_of_a_student_that_pads(
+    student: Sam, teacher: Sam, stretched: EmbeddingCache, optimization: Optimization
+) -> None:
+    with pytest.raises(ValueError, match=r"stretched .* sees them padded: .* without --stretch"):
+        EncoderDistillation(
+            student, teacher=teacher, embeddings=stretched, optimization=optimization
+        )
+
+
 def test_views_that_the_teacher_did_not_see_are_refused() -> None:
     data = LightningDataModule()
     data.make_example = ExampleMaker(image_size=64, mask_size=16, flip=True)  # type: ignore[attr-defined]

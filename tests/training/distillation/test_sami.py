@@ -21,10 +21,10 @@ def plain() -> Sam:
 
 
 @pytest.fixture
-def module(plain: Sam, embeddings: EmbeddingCache, optimization: Optimization) -> SamiPretraining:
+def module(plain: Sam, stretched: EmbeddingCache, optimization: Optimization) -> SamiPretraining:
     return SamiPretraining(
         plain,
-        embeddings=embeddings,
+        embeddings=stretched,
         optimization=optimization,
         decoder_dim=32,
         decoder_depth=1,
@@ -75,6 +75,13 @@ def test_another_encoder_than_a_plain_vit_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="pre-trains a plain ViT, not a ImageEncoderPyramid"):
         SamiPretraining(student, embeddings=embeddings, optimization=optimization)
+
+
+def test_a_teacher_that_saw_the_images_padded_is_refused(
+    plain: Sam, embeddings: EmbeddingCache, optimization: Optimization
+) -> None:
+    with pytest.raises(ValueError, match=r"padded .* sees them stretched: .* and with --stretch"):
+        SamiPretraining(plain, embeddings=embeddings, optimization=optimization)
 
 
 def test_a_training_starts_from_the_encoder_of_another_run(tmp_path: Path) -> None:

@@ -57,9 +57,11 @@ def test_embeddings_of_another_teacher_are_not_mixed_in(
 ) -> None:
     embed()
 
-    with pytest.raises(ValueError, match="holds embeddings of .* at 64 pixels, not of .* at 64: "):
+    with pytest.raises(
+        ValueError, match="holds embeddings of .* at 64 pixels, padded, not of .*at 64 pix"
+    ):
         embed(student)
-    with pytest.raises(ValueError, match="at 96: choose another folder"):
+    with pytest.raises(ValueError, match="at 96 pixels, padded: choose another folder"):
         embed(build_sam_tiny(image_size=96, dim=32))
 
 
@@ -83,6 +85,16 @@ def test_a_teacher_that_gives_nan_is_refused_and_leaves_no_rows(
     with pytest.raises(ValueError, match="of the image 000000 is not finite.*another teacher"):
         embed(teacher)
     assert not list((tmp_path / "embeddings").glob("*.f16*"))
+
+
+def test_stretched_images_are_not_mixed_with_padded_ones(
+    embed: Callable[..., int], teacher: Sam
+) -> None:
+    embed()
+    teacher.keeps_aspect = False
+
+    with pytest.raises(ValueError, match="64 pixels, padded, not of .* 64 pixels, stretched: "):
+        embed()
 
 
 def test_an_image_without_an_embedding_is_named(embeddings: EmbeddingCache) -> None:
