@@ -4,10 +4,11 @@ import errno
 import functools
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -77,6 +78,8 @@ def hydra_main(
                 name = command.config_name or config_name
                 sentence = correction(command, config_name=name) or _sentence_of_hydra(error)
                 sys.exit(f"{program}: {sentence}")
+            except KeyboardInterrupt:
+                _end_interrupted(program)
 
         return main
 
@@ -98,7 +101,7 @@ def check_config(
 def one_sentence_errors(program: str) -> Iterator[None]:
     """Ends with exit status 1 and one sentence for errors that the user can mend.
 
-    Errors of the program itself keep their traceback.
+    Ctrl-C ends it with 130. Errors of the program itself keep their traceback.
     """
     try:
         yield
@@ -106,6 +109,13 @@ def one_sentence_errors(program: str) -> Iterator[None]:
         sys.exit(f"{program}: {error.__cause__ or error}")
     except (ValueError, OSError, OmegaConfBaseException) as error:
         sys.exit(f"{program}: {_sentence(error)}")
+    except KeyboardInterrupt:
+        _end_interrupted(program)
+
+
+def _end_interrupted(program: str) -> NoReturn:
+    print(f"{program}: stopped by Ctrl-C", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
 
 
 def _sentence(error: Exception) -> str:

@@ -23,6 +23,8 @@ from sam_train.origin import origin, packages
 JOURNAL = "journal.jsonl"
 PACKAGES = "packages.txt"
 TOLD = (ValueError, OSError, InstantiationException)  # errors that are a sentence
+BEGUN = {"started", "program", "command", "host", "pid"}  # what a line must hold
+ENDED = {"ended", "how", "host", "pid"}
 LAST_LINES = 6  # of the traceback of any other
 
 
@@ -97,14 +99,16 @@ def read_attempts(folder: Path) -> list[Attempt]:
     newest: dict[tuple[str, int], tuple[str, int, float]] = {}
     path = folder / JOURNAL
     for text in path.read_bytes().splitlines() if path.exists() else []:
-        line: dict[str, Any] = {}
+        line: Any = None
         with suppress(ValueError):  # an empty line, or half of one: its writer died
             line = json.loads(text)
+        if not isinstance(line, dict):
+            continue
         process = (line.get("host", ""), line.get("pid", 0))
-        if "started" in line:
+        if line.keys() >= BEGUN:
             newest[process] = (*process, line["started"])
             attempts[newest[process]] = Attempt(line)
-        elif "ended" in line and process in newest:
+        elif line.keys() >= ENDED and process in newest:
             attempts[newest[process]] = Attempt(attempts[newest[process]].begun, line)
     return list(attempts.values())
 

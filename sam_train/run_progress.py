@@ -51,6 +51,8 @@ class ProgressFile:
 
 
 def read_progress(folder: Path) -> RunProgress | None:
-    """What a run wrote last; None where it wrote nothing."""
-    path = folder / FILE
-    return RunProgress(**json.loads(path.read_text())) if path.exists() else None
+    """What a run wrote last; None where it wrote nothing, or another program did."""
+    try:
+        return RunProgress(**json.loads((folder / FILE).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

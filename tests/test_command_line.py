@@ -39,6 +39,13 @@ def test_an_error_of_ours_is_its_first_line(error: Exception, said: str) -> None
     assert ended.value.code == said
 
 
+def test_ctrl_c_ends_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, _tool():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "tool: stopped by Ctrl-C\n"
+
+
 def _tool():
     return one_sentence_errors("tool")
 

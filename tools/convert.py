@@ -11,7 +11,7 @@ as images and their masks as label images, and convert those with `masks --layou
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sam_train.command_line import one_sentence_errors
 from tools.conversion.arguments import build_parser
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
 def to_dataset(parsed: argparse.Namespace) -> None:
     """Converts one set and says what the new version holds."""
     from sam_train.data.store.manifest import Dataset
-    from tools.conversion.formats import build_set, set_arguments
+    from tools.conversion.formats import build_set
     from tools.conversion.shard_plan import CountedBadSamples
     from tools.conversion.to_shards import convert, count
 
@@ -44,7 +44,7 @@ def to_dataset(parsed: argparse.Namespace) -> None:
     conversion = convert(
         build_set(parsed, on_bad),
         dataset,
-        settings=set_arguments(parsed) | {"format": parsed.command},
+        settings=settings_of(parsed),
         on_bad=on_bad,
         images_per_shard=parsed.images_per_shard,
         workers=parsed.workers,
@@ -52,6 +52,20 @@ def to_dataset(parsed: argparse.Namespace) -> None:
     version, entries = conversion.manifest.version, conversion.entries
     print(f"{dataset.root} version {version}: {count(entries)} of {parsed.source} were added")
     print_bad(conversion.bad, on_bad.path)
+
+
+def settings_of(parsed: argparse.Namespace) -> dict[str, Any]:
+    """How the set is made, and from which bytes: what was mended meanwhile is not the same."""
+    from sam_train.data.store.durable import file_sha256
+    from tools.conversion.formats import set_arguments
+
+    arguments = set_arguments(parsed)
+    files = {name: file_sha256(path) for name, path in arguments.items() if is_file(path)}
+    return arguments | {"format": parsed.command, "files": files}
+
+
+def is_file(value: Any) -> bool:
+    return isinstance(value, Path) and value.is_file()
 
 
 def export(parsed: argparse.Namespace) -> None:

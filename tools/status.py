@@ -56,7 +56,15 @@ def listed(runs: Sequence[RunStatus]) -> Iterator[str]:
     for run in sorted(runs, key=lambda run: (ORDER.index(run.state), run.folder)):
         yield from told(run)
         if run.program in DETAILS and (len(runs) == 1 or run.state in ("running", "waiting")):
-            yield from (f"  {line}" for line in DETAILS[run.program](run.folder))
+            yield from (f"  {line}" for line in details(run))
+
+
+def details(run: RunStatus) -> Iterator[str]:
+    """What a run has to tell beside its state, as far as its files can be read."""
+    try:
+        yield from DETAILS[run.program](run.folder)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        yield f"more cannot be told, a file below {run.folder} is damaged: {error!r}"
 
 
 if __name__ == "__main__":

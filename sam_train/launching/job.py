@@ -41,10 +41,10 @@ def write_record(folder: Path, record: JobRecord) -> None:
 
 
 def read_record(folder: Path) -> JobRecord | None:
-    """None where no job was launched."""
+    """None where no job was launched: nor is a `job.json` of another program one."""
     try:
         return JobRecord(**json.loads((folder / "job.json").read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 

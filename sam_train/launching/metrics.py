@@ -14,7 +14,8 @@ def read_metrics(folder: Path, names: Iterable[str]) -> Series:
     names = tuple(names)
     for file in metrics_files(folder):
         with file.open() as opened:
-            for row in csv.DictReader(opened):
+            whole = (line for line in opened if line.endswith("\n"))  # its writer may have died
+            for row in csv.DictReader(whole):
                 for name in names:
                     if row.get(name) and row.get("step"):
                         logged[name][int(row["step"])] = float(row[name])

@@ -165,6 +165,43 @@ def test_a_set_without_a_usable_image_makes_no_version(tmp_path: Path) -> None:
     assert Dataset(tmp_path / "ds").versions() == []
 
 
+def coco_arguments(root: Path, *, height: int) -> list[str]:
+    """An image with one mask in a json that tells its height; the arguments that convert it."""
+    save(root / "images" / "a.jpg", picture())
+    polygon = [5, 5, 30, 5, 30, 25]
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": WIDTH, "height": height}],
+        "annotations": [{"id": 1, "image_id": 1, "segmentation": [polygon]}],
+    }
+    (root / "a.json").write_text(json.dumps(content))
+    files = ["--images", f"{root}/images", "--annotations", f"{root}/a.json"]
+    return ["coco", *files, "--out", f"{root}/ds"]
+
+
+def test_annotations_that_were_mended_are_read_again_by_the_same_command(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no image of coco can be used"):
+        main(coco_arguments(tmp_path, height=HEIGHT + 1))
+
+    main(coco_arguments(tmp_path, height=HEIGHT))
+
+    assert len(masks(tmp_path / "ds")["coco-a"]) == 1
+
+
+def test_shards_that_were_finished_before_the_annotations_changed_are_refused(
+    tmp_path: Path,
+) -> None:
+    main(coco_arguments(tmp_path, height=HEIGHT))
+    (tmp_path / "ds" / "manifests" / "000001.json").unlink()  # as if it had been interrupted
+
+    with (tmp_path / "a.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(SystemExit, match="of other images or with other settings"):
+        main(
+            ["coco", "--images", f"{tmp_path}/images", "--annotations", f"{tmp_path}/a.json"]
+            + ["--out", f"{tmp_path}/ds"]
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

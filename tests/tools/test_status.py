@@ -125,3 +125,38 @@ def test_a_duration_is_told_in_one_unit() -> None:
         "3.5 h",
         "2.3 days",
     ]
+
+
+@pytest.mark.parametrize(
+    "line", ["123", "[]", '{"started": 1}', '{"ended": 2, "host": "", "pid": 0}']
+)
+def test_lines_of_a_journal_that_no_run_wrote_are_passed_over(tmp_path: Path, line: str) -> None:
+    with journaled(tmp_path, program="train"):
+        pass
+    with (tmp_path / "journal.jsonl").open("a") as file:
+        file.write(f"\n{line}\n")
+
+    assert told(tmp_path).startswith("finished")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"epoch": 3}'])
+def test_files_of_other_programs_with_our_names_are_none_of_ours(
+    tmp_path: Path, content: str
+) -> None:
+    with journaled(tmp_path / "run", program="train"):
+        pass
+    for name in ("run/progress.json", "run/job.json", "job.json"):
+        (tmp_path / name).write_text(content)
+
+    assert told(tmp_path).startswith("finished")
+
+
+def test_a_damaged_file_of_the_engine_leaves_the_rest_to_be_told(tmp_path: Path) -> None:
+    with journaled(tmp_path, program="data-engine"):
+        pass
+    (tmp_path / "rounds" / "1").mkdir(parents=True)
+    (tmp_path / "rounds" / "1" / "round.json").write_text("{}")
+
+    lines = told(tmp_path).splitlines()
+    assert lines[0].startswith("finished")
+    assert "more cannot be told" in lines[1] and "dataset_version" in lines[1]

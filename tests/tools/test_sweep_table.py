@@ -124,3 +124,43 @@ def test_what_is_no_sweep_is_told(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "9,4,,,,")
     with pytest.raises(FileNotFoundError, match=r"\(a is not measured: no val/iou_at_1 in its"):
         read_runs(tmp_path, FIRST)
+
+
+def test_a_run_that_ended_in_nan_is_not_the_best(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    write_run(tmp_path / "a-nan", "99,,nan,.3,.4,.5", optim__lr="9.0e-4")
+    write_table(tmp_path, FIRST)
+
+    table = (tmp_path / "table.md").read_text()
+    assert f"- a-nan: not finite, its last {FIRST} is nan" in table
+    assert "(b-0, b-1)" in (tmp_path / "experiment" / "best.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.yaml", "seed: [1"),
+        ("config.yaml", "- a list"),
+        ("config.yaml", "seed: null"),
+        (".hydra/overrides.yaml", "- 1"),
+        ("metrics.csv", f"{HEADER}\n99,4,half,.1,.1,.1\n"),
+    ],
+)
+def test_a_run_whose_files_are_damaged_does_not_keep_the_others_from_their_table(
+    tmp_path: Path, file: str, content: str
+) -> None:
+    write_sweep(tmp_path)
+    (tmp_path / "a-0" / file).write_text(content)
+    write_table(tmp_path, FIRST)
+
+    assert (
+        "- a-0: damaged, one of its files cannot be read: " in (tmp_path / "table.md").read_text()
+    )
+
+
+def test_a_line_of_metrics_in_which_the_run_was_killed_does_not_count(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", "49,4,.3,.3,.3,.3")
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("99,4,0.")
+    (run,) = read_runs(tmp_path, FIRST)
+    assert run.logged[FIRST] == [(49, 0.3)]

@@ -49,6 +49,10 @@ class ShardPlan:
         """The path in the dataset."""
         return f"images/{self.source}-{self.number:06d}.tar"
 
+    def stats(self, dataset: Dataset) -> Path:
+        """The file that says that the shard is finished."""
+        return (dataset.root / self.shard).with_suffix(".stats.json")
+
     @cached_property
     def sha256(self) -> str:
         """A hash of all that the plan holds."""
@@ -80,7 +84,7 @@ def shard_plans(
 def carry_out(plan: ShardPlan, dataset: Dataset, on_bad: CountedBadSamples) -> ShardResult:
     """Writes a shard, then its stats; a shard that has its stats from an earlier run is kept."""
     shard = dataset.root / plan.shard
-    stats = shard.with_suffix(".stats.json")
+    stats = plan.stats(dataset)
     if stats.exists():
         return _finished(stats, plan)
 

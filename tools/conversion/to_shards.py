@@ -55,6 +55,8 @@ def convert(
             entries += [result.entry] if result.entry else []
             progress(f"{done} of {len(plans)} shards: {count(entries)}, {bad.total():,} left out")
         if not entries:
+            for plan in plans:  # what is mended now is looked at again
+                plan.stats(dataset).unlink(missing_ok=True)
             raise ValueError(f"no image of {name} can be used; {on_bad.path} says why of each")
 
         entries.sort(key=lambda entry: entry.images)

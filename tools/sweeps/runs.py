@@ -1,13 +1,17 @@
 """The runs of a sweep as they lie on disk: what each was asked for, logged, and how it ended."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sam_train.launching.job import read_record
 from sam_train.launching.metrics import Series, read_metrics
@@ -15,6 +19,14 @@ from sam_train.run_folder import is_locked
 
 MEASURES = ("val/iou_at_1", "val/iou_at_3", "val/iou_at_5", "val/iou_with_box")
 SPEED = "speed/images_per_s"
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    csv.Error,
+    yaml.YAMLError,
+    OmegaConfBaseException,
+)
 # Arguments that say where a run works, not what it is.
 PLACES = ("output_dir", "launcher", "threads", "hydra")
 
@@ -58,6 +70,15 @@ def is_run(folder: Path) -> bool:
 
 
 def read_run(folder: Path, measure: str) -> Run:
+    """A run as far as its files can be read."""
+    try:
+        return whole_run(folder, measure)
+    except UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        return Run(folder, folder.name, 0, "damaged", f"one of its files cannot be read: {reason}")
+
+
+def whole_run(folder: Path, measure: str) -> Run:
     config: Any = {}
     if (folder / "config.yaml").exists():
         config = OmegaConf.load(folder / "config.yaml")
@@ -70,6 +91,8 @@ def read_run(folder: Path, measure: str) -> Run:
             f"no {measure} in its metrics: train with callbacks=validated, for more steps than "
             "callbacks.validation.every_n_steps",
         )
+    if state == "finished" and not isfinite(logged[measure][-1][1]):
+        state, reason = "not finite", f"its last {measure} is {logged[measure][-1][1]}"
     seed = int(config.get("seed", overrides.get("seed", 0)))
     return Run(folder, config.get("run_name", folder.name), seed, state, reason, logged, overrides)
 
@@ -113,8 +136,8 @@ def differing(runs: Sequence[Run]) -> list[str]:
 
 def as_value(text: str | None) -> Any:
     """An argument's value as Hydra reads it: numbers, true and False, null, lists, words."""
-    value = None if text is None else yaml.safe_load(text)
-    try:
+    value: Any = text
+    with suppress(ValueError, yaml.YAMLError):
+        value = None if text is None else yaml.safe_load(text)
         return float(value) if isinstance(value, str) else value  # 1e-4 is a word to YAML
-    except ValueError:
-        return value
+    return value
