@@ -30,6 +30,8 @@ FOLDED_NUMBERS = 2**18  # weights that the network reorders become constants, al
 QUANTIZED = ("MatMul", "Gemm")
 EMBEDDED_BYTES = 1_800_000_000  # weights of larger graphs lie in a file beside them (protobuf)
 
+Example = tuple[Tensor, tuple[Tensor, ...]]  # images; inputs of the decoder
+
 
 class EncoderGraph(nn.Module):
     """RGB images from 0 to 255, resized to the input frame, to their embeddings."""
@@ -92,11 +94,12 @@ def export_model(
     partial.mkdir(parents=True)
     try:
         sam = sam.cpu().eval()
-        write_encoder(sam, partial / "encoder.onnx", opset=opset)
-        write_decoder(sam, partial / "decoder.onnx", opset=opset)
+        example = example_inputs(sam)
+        write_encoder(sam, partial / "encoder.onnx", example, opset=opset)
+        write_decoder(sam, partial / "decoder.onnx", example, opset=opset)
         for name in ("encoder", "decoder") if int8 else ():
             quantize(partial / f"{name}.onnx", partial / f"{name}.int8.onnx")
-        description = describe(sam, partial, opset=opset) | {"origin": dict(origin or {})}
+        description = describe(sam, partial, example, opset=opset) | {"origin": dict(origin or {})}
         with durable_file(partial / DESCRIPTION) as file:
             file.write(json.dumps(description, indent=2).encode() + b"\n")
         if folder.exists():
@@ -108,11 +111,11 @@ def export_model(
     return description
 
 
-def write_encoder(sam: Sam, path: Path, *, opset: int = OPSETS.start) -> None:
+def write_encoder(sam: Sam, path: Path, example: Example, *, opset: int = OPSETS.start) -> None:
     """The graph from images to embeddings; the number of images and their size are open."""
     write_graph(
         EncoderGraph(sam),
-        example_inputs(sam)[:1],
+        example[:1],
         path,
         names=(ENCODER_INPUTS, ENCODER_OUTPUTS),
         open_axes=({0, 2, 3},),
@@ -120,11 +123,11 @@ def write_encoder(sam: Sam, path: Path, *, opset: int = OPSETS.start) -> None:
     )
 
 
-def write_decoder(sam: Sam, path: Path, *, opset: int = OPSETS.start) -> None:
+def write_decoder(sam: Sam, path: Path, example: Example, *, opset: int = OPSETS.start) -> None:
     """The graph from embeddings and prompts to masks; how many of each there are is open."""
     write_graph(
         DecoderGraph(sam),
-        example_inputs(sam)[1],
+        example[1],
         path,
         names=(DECODER_INPUTS, DECODER_OUTPUTS),
         open_axes=({0}, {0}, {0, 1}, {0, 1}, {0}, {0}),
@@ -143,7 +146,7 @@ def check_opset(opset: int) -> None:
         )
 
 
-def example_inputs(sam: Sam) -> tuple[Tensor, tuple[Tensor, ...]]:
+def example_inputs(sam: Sam) -> Example:
     """Two images and three prompts: what is open must not be 1, which would be taken as fixed."""
     side, low_res = sam.image_size, sam.mask_input_size
     images = 255 * torch.rand(2, 3, side - side // 8, side)
@@ -228,7 +231,7 @@ def quantize(source: Path, target: Path) -> None:
         logging.disable(logging.NOTSET)
 
 
-def describe(sam: Sam, folder: Path, *, opset: int) -> dict[str, Any]:
+def describe(sam: Sam, folder: Path, example: Example, *, opset: int) -> dict[str, Any]:
     """What a runner and a reader of the export must know."""
     name, config = sam.recipe
     return {
@@ -240,7 +243,9 @@ def describe(sam: Sam, folder: Path, *, opset: int) -> dict[str, Any]:
         "keeps_aspect": sam.keeps_aspect,
         "parameters": sum(parameter.numel() for parameter in sam.parameters()),
         "opset": opset,
-        "difference": {path.name: differences(sam, path) for path in sorted(folder.glob("*.onnx"))},
+        "difference": {
+            path.name: differences(sam, path, example) for path in sorted(folder.glob("*.onnx"))
+        },
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
             for path in sorted(folder.iterdir())
@@ -249,10 +254,10 @@ def describe(sam: Sam, folder: Path, *, opset: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def differences(sam: Sam, path: Path) -> dict[str, float]:
+def differences(sam: Sam, path: Path, example: Example) -> dict[str, float]:
     """The largest difference of each result from the model's, on other sizes than the example's."""
     session = open_session(path)
-    images, prompts = example_inputs(sam)
+    images, prompts = example
     compute: Callable[..., Any]
     if path.name.startswith("encoder"):
         compute, names, results = EncoderGraph(sam), ENCODER_INPUTS, ENCODER_OUTPUTS

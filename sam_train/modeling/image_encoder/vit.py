@@ -14,6 +14,9 @@ from sam_train.modeling.image_encoder.contract import LayersOfBlocks
 # global block of ViT-B. All at once they are 12 x 4096 x 4096 numbers, 800 MB, written and read
 # (with the scores: the encoder peaks at 0.4 instead of 2.6 GB).
 CPU_TERMS = 2**22
+# The same in a graph, which lists what is done for every few rows: 130 MB, and 7 steps instead of
+# 64 in a global block of ViT-B.
+EXPORTED_TERMS = 2**25
 
 
 class ImageEncoderViT(LayersOfBlocks, VisionTransformerSAM):
@@ -81,17 +84,17 @@ class RelativeAttention(nn.Module):
         if step < height:
             x = attend_by_rows(q, k, v, down, right, step=step)
         else:
-            terms = position_terms(down, right)
-            x = F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=terms)
+            x = attend(q, down, right, k, v)
         return self.proj(x.transpose(1, 2).flatten(2)).unflatten(1, (height, width))
 
     def _rows_at_once(self, q: Float[Tensor, "B heads H W c"]) -> int:
         batch, heads, height, width, _ = q.shape
         if torch.is_grad_enabled() or q.device.type != "cpu":
             return height
+        terms_of_a_row = heads * width * height * width
         if torch.compiler.is_exporting():  # the number of images is open: as for one
-            batch = 1
-        return max(CPU_TERMS // (batch * heads * width * height * width), 1)
+            return max(EXPORTED_TERMS // terms_of_a_row, 1)
+        return max(CPU_TERMS // (batch * terms_of_a_row), 1)
 
 
 def attend_by_rows(
@@ -109,12 +112,25 @@ def attend_by_rows(
     their rows and leave the heap full of holes (0.4 GB).
     """
     parts = [part.split(step, dim=2) for part in (q, down, right)]
+    if torch.compiler.is_exporting():  # a graph would copy the array for every part of it
+        return torch.cat([attend(*rows, k, v) for rows in zip(*parts, strict=True)], dim=2)
     x = torch.empty_like(k)
     rows = zip(*parts, x.split(step * q.shape[3], dim=2), strict=True)
     for q_rows, down_rows, right_rows, x_rows in rows:
-        terms = position_terms(down_rows, right_rows)
-        x_rows.copy_(F.scaled_dot_product_attention(q_rows.flatten(2, 3), k, v, attn_mask=terms))
+        x_rows.copy_(attend(q_rows, down_rows, right_rows, k, v))
     return x
+
+
+def attend(
+    q: Float[Tensor, "B heads h W c"],
+    down: Float[Tensor, "B heads h W H"],
+    right: Float[Tensor, "B heads h W W"],
+    k: Float[Tensor, "B heads HW c"],
+    v: Float[Tensor, "B heads HW c"],
+) -> Float[Tensor, "B heads h*W c"]:
+    """Attention of some rows of queries to all cells."""
+    terms = position_terms(down, right)
+    return F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=terms)
 
 
 def position_terms(

@@ -17,7 +17,7 @@ import segment_anything
 import torch
 from torch import Tensor, nn
 
-from sam_train.inference.export import write_decoder
+from sam_train.inference.export import example_inputs, write_decoder
 from sam_train.inference.onnx_model import DECODER_INPUTS, open_session
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.build import build_sam_tiny, build_sam_vit_b
@@ -55,7 +55,7 @@ def comparisons(name: str, sam: Sam, peer: nn.Module | None = None) -> list[Comp
     sam.eval().requires_grad_(False)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "decoder.onnx"
-        write_decoder(sam, path)
+        write_decoder(sam, path, example_inputs(sam))
         session = open_session(path, threads=1)
     embeddings = sam.image_encoder(torch.zeros(1, 3, sam.image_size, sam.image_size))
     coords = sam.image_size * torch.tensor([[[0.4, 0.6], [0.0, 0.0]]])
