@@ -26,8 +26,9 @@ import torch
 
 from sam_train.data.images import encode_jpeg
 from sam_train.data.scenes import draw_scene
+from sam_train.inference.export import export_model
 from sam_train.modeling.build import sam_model_registry
-from sam_train.modeling.checkpoint import save_model
+from sam_train.modeling.checkpoint import load_model, save_model
 
 SMALL = (768, 1024)
 WIDTH, HEIGHT = 1280, 720  # of the screen
@@ -40,23 +41,29 @@ TARGETS_MS = {"click": (100, 200), "next image": (300, None), "pan": (34, 50), "
 def main(model: str = "tiny") -> None:
     """Prints for each measurement the median and the 95th percentile beside the targets.
 
-    Targets are for `tiny`. Of larger models only clicks and the next image are measured: the rest
-    is the browser's alone.
+    Targets are for `tiny`. Of larger models only clicks and the next image are measured, with torch
+    and with ONNX Runtime: the rest is the browser's alone.
     """
     print(f"{model}, a screen of {WIDTH} x {HEIGHT}")
     print(f"{'':36} {'n':>4} {'median':>8} {'p95':>8} ms  targets")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = random_weights(model, Path(folder))
-        for size, masks in list(MASKS.items())[: None if model == "tiny" else 1]:
-            root = Path(folder) / str(size[1])
-            draw_photos(root / "photos", size)
-            with served(checkpoint, root) as link, opened(link) as page:
-                works = clicks_and_images(page, model)
-                if model == "tiny":
-                    works = chain(works, many_masks(page, link, size, masks))
-                for name, times_ms in works:
-                    rows.append(row(f"{name}, {size[1]} x {size[0]}", times_ms, model == "tiny"))
+        checkpoint, has_targets = random_weights(model, Path(folder)), model == "tiny"
+        runtimes = {"": checkpoint}
+        if not has_targets:
+            runtimes = {"torch, ": checkpoint, "ONNX Runtime, ": exported(checkpoint)}
+        for size, masks in MASKS.items() if has_targets else [(SMALL, 0)]:
+            photos = Path(folder) / f"photos-{size[1]}"
+            draw_photos(photos, size)
+            for number, (runtime, weights) in enumerate(runtimes.items()):
+                output_dir = Path(folder) / f"people-{size[1]}-{number}"
+                with served(weights, photos, output_dir) as link, opened(link) as page:
+                    works = clicks_and_images(page, model)
+                    if has_targets:
+                        works = chain(works, many_masks(page, link, size, masks))
+                    for name, times_ms in works:
+                        name = f"{name}, {runtime}{size[1]} x {size[0]}"
+                        rows.append(row(name, times_ms, has_targets))
     print(json.dumps(rows))
 
 
@@ -64,8 +71,9 @@ def clicks_and_images(page: Any, model: str) -> Iterator[tuple[str, Sequence[flo
     """The measurements of the model's answers."""
     ahead_ms = ENCODED_MS.get(model, 20_000)
     page.wait_for_timeout(ahead_ms)
-    yield "click to mask", click(page, CLICKS)
-    yield "next image", [next_image(page, ahead_ms) for _ in range(IMAGES - 1)]
+    count, images = (CLICKS, IMAGES - 1) if model == "tiny" else (CLICKS // 2, 2)
+    yield "click to mask", click(page, count)
+    yield "next image", [next_image(page, ahead_ms) for _ in range(images)]
 
 
 def many_masks(
@@ -98,6 +106,13 @@ def random_weights(model: str, folder: Path) -> Path:
     return path
 
 
+def exported(checkpoint: Path) -> Path:
+    """The model for ONNX Runtime, as tools.export makes it."""
+    folder = checkpoint.with_name("onnx")
+    export_model(load_model(checkpoint), folder, int8=False)
+    return folder / "decoder.onnx"
+
+
 def draw_photos(folder: Path, size: tuple[int, int]) -> None:
     """Scenes as JPEGs; large ones are enlarged."""
     folder.mkdir(parents=True)
@@ -107,13 +122,13 @@ def draw_photos(folder: Path, size: tuple[int, int]) -> None:
 
 
 @contextmanager
-def served(checkpoint: Path, root: Path) -> Iterator[str]:
+def served(checkpoint: Path, photos: Path, output_dir: Path) -> Iterator[str]:
     """Runs the server as an annotator would and gives the link that it prints."""
     settings = {
         "pool": "folder",
-        "pool.path": root / "photos",
+        "pool.path": photos,
         "checkpoint": checkpoint,
-        "output_dir": root / "people",
+        "output_dir": output_dir,
         "port": 0,
     }
     command = [sys.executable, "-m", "data_engine.serve"]
