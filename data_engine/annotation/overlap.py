@@ -68,6 +68,6 @@ def covered(
     (possible,) = np.nonzero(largest_iou(*extents) >= duplicate_iou)
     if not len(possible):
         return None
-    overlaps = rle_iou([mask], [others[place] for place in possible])[0]
+    overlaps = rle_iou([mask], [others[place] for place in possible.tolist()])[0]
     same = possible[overlaps >= duplicate_iou]
     return int(same[0]) if len(same) else None

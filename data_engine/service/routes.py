@@ -48,7 +48,7 @@ async def health(
     wrong = await run_in_threadpool(
         problems, bench.store, bench.folder, request.app.state.model_file
     )
-    content = {"status": "ill" if wrong else "ok"}
+    content: dict[str, Any] = {"status": "ill" if wrong else "ok"}
     status = 503 if wrong else 200
     if not (authorization or token):
         return JSONResponse(content, status)
