@@ -84,6 +84,11 @@ def test_help_has_a_line_for_every_group(command: str) -> None:
         assert f"model={option}" in help_page(command, groups=["model"])
 
 
+@pytest.mark.parametrize("command", ["plan", "doctor", "simulate_person"])
+def test_help_leaves_the_choices_of_hydra_out(command: str) -> None:
+    assert "hydra" not in help_page(command)
+
+
 def test_a_config_is_found_by_a_relative_and_by_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,8 +28,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", help="name in sam_model_registry, for a published file")
     parsed = parser.parse_args(arguments)
     with one_sentence_errors("checkpoint"):
-        if parsed.target.exists():
-            raise ValueError(f"{parsed.target} is there already: name another target.")
+        for path in written_for(parsed.target):
+            if path.exists():
+                raise ValueError(f"{path} is there already: name another target.")
         if parsed.target.suffix not in (".safetensors", ".pth", ".pt", ""):
             raise ValueError(
                 f"{parsed.target} is no kind of checkpoint: end its name in .safetensors, .pth or "
@@ -37,6 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
             )
         write(read(parsed.source, parsed.model), parsed.target)
         print(f"{parsed.target} was written")
+
+
+def written_for(target: Path) -> list[Path]:
+    """The target, and what is written beside it."""
+    return [target] + [target.with_suffix(".json")] * (target.suffix == ".safetensors")
 
 
 def read(source: Path, model: str | None) -> Any:

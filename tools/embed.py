@@ -16,7 +16,9 @@ from sam_train.command_line import one_sentence_errors
 def main(arguments: list[str] | None = None) -> None:
     """Fills the cache; what is there is kept."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.embed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("dataset", help="folder or URL of a dataset")
     parser.add_argument("--version", default="latest", help="number or tag (latest)")

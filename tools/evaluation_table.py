@@ -41,6 +41,8 @@ def main() -> None:
     )
     with one_sentence_errors("evaluation_table"):
         options = parser.parse_intermixed_args()
+        if not Path(options.checkpoint).is_file():  # before the floors take their time
+            raise ValueError(f"there is no checkpoint file {options.checkpoint}: check its name")
         floors = [name for name in options.floors.split(",") if name]
         for name in floors:
             evaluate(options.out / name, [f"segmenter={name}", *options.overrides])

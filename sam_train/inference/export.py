@@ -87,6 +87,7 @@ def export_model(
     in which `difference` is how far the graphs' results lie from the model's.
     """
     check_opset(opset)
+    check_finite(sam)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: name another folder for the export.")
     partial = folder.with_name(f"{folder.name}.partial")
@@ -144,6 +145,16 @@ def check_opset(opset: int) -> None:
         raise ValueError(
             f"ONNX opset {opset} cannot be written and run here: choose {OPSETS.start} to {last}."
         )
+
+
+def check_finite(sam: Sam) -> None:
+    """Raises ValueError for weights that a training has spoilt."""
+    for name, tensor in sam.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"the weights {name} are not finite: no mask comes from such a model; export "
+                "another checkpoint of its run."
+            )
 
 
 def example_inputs(sam: Sam) -> Example:

@@ -42,13 +42,17 @@ def options(group: str, extra: Path | None = None) -> list[str]:
 
 
 def places(config_name: str) -> dict[str, str | None]:
-    """Where a command takes a choice, `pool` or `pool@bootstrap`, with the one it begins with."""
+    """Where a command takes a choice, `pool` or `pool@bootstrap`, with the one it begins with.
+
+    Hydra's own are left out.
+    """
     found: dict[str, str | None] = {}
     path = CONFIGS / f"{config_name}.yaml"
     content: Any = yaml.safe_load(path.read_text()) if path.exists() else {}
     for entry in content.get("defaults", []):
         if isinstance(entry, dict):
-            found |= entry
+            chosen = {key.removeprefix("override "): choice for key, choice in entry.items()}
+            found |= {key: chosen[key] for key in chosen if not key.startswith("hydra/")}
         elif entry != "_self_":
             found |= places(entry)
     return found

@@ -227,6 +227,10 @@ def test_what_cannot_be_exported_is_said_before_the_work(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with pytest.raises(SystemExit, match="export: there is no checkpoint file m.pth"):
         main(["m.pth", "--out", str(tmp_path / "new")])
+    sam.mask_decoder.iou_token.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="weights mask_decoder.iou_token.weight are not finite"):
+        export_model(sam, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_export_is_a_model_wherever_one_is_loaded(exported: tuple[Sam, Path]) -> None:

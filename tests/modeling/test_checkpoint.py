@@ -180,9 +180,10 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_state_dict_is_named(tmp_path: Path) -> None:
-    torch.save({"epoch": 3}, tmp_path / "sam.pth")
-    with pytest.raises(ValueError, match="holds no state dict"):
-        load_official(small_vit(), tmp_path / "sam.pth")
+    for content in ({"epoch": 3}, {3: torch.zeros(1)}, [torch.zeros(1)]):
+        torch.save(content, tmp_path / "sam.pth")
+        with pytest.raises(ValueError, match="holds no state dict"):
+            load_official(small_vit(), tmp_path / "sam.pth")
 
 
 @pytest.mark.parametrize(("width", "name"), [(768, "vit_b"), (1024, "vit_l"), (1280, "vit_h")])

@@ -34,12 +34,23 @@ def test_a_row_for_each_model_and_the_sets_below():
 def test_what_cannot_be_evaluated_ends_in_one_sentence(
     tmp_path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ):
-    arguments = ["x", "no.safetensors", "--floors", "", "--out", str(tmp_path)]
+    (tmp_path / "m.pth").touch()
+    arguments = ["x", str(tmp_path / "m.pth"), "--floors", "", "--out", str(tmp_path / "t")]
     monkeypatch.setattr(sys, "argv", arguments)
 
     with pytest.raises(SystemExit, match="could not be evaluated"):
         evaluation_table.main()
-    assert "no checkpoint file no.safetensors" in capfd.readouterr().err
+    assert "m.pth does not say what it is" in capfd.readouterr().err
+
+
+def test_a_checkpoint_that_is_not_there_is_told_before_the_floors_are_evaluated(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "argv", ["x", "no.safetensors", "--out", str(tmp_path / "t")])
+
+    with pytest.raises(SystemExit, match="no checkpoint file no.safetensors"):
+        evaluation_table.main()
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.slow

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pycocotools import mask as coco
 
 from sam_train.data.rle import Rle, rle_area, rle_box, sample_rles
 from sam_train.inference.automatic.candidates import Box, Candidate
-from sam_train.inference.mask_filters import touches_crop_edge
+from sam_train.inference.mask_filters import EDGE_TOLERANCE
 
 # Two masks go on in each other if they overlap so much where their tiles do.
 SAME_IOU = 0.5
@@ -46,7 +45,7 @@ def stitch(tiles: Sequence[list[Candidate]], size: tuple[int, int]) -> list[Cand
     for indices in members.values():
         parts = [candidates[i] for i in indices]
         joined = _joined(parts, size) if len(parts) > 1 else None
-        if joined and all(_goes_on(joined, part, size) for part in parts):
+        if joined and all(_goes_on(joined, part, parts, size) for part in parts):
             stitched.append(joined)
         else:
             stitched += [candidates[i] for i in indices if not cut[i]]
@@ -54,10 +53,16 @@ def stitch(tiles: Sequence[list[Candidate]], size: tuple[int, int]) -> list[Cand
 
 
 def _cut_by_tile(tile: list[Candidate], size: tuple[int, int]) -> list[bool]:
+    """Which masks come near an edge of their tile behind which the image goes on.
+
+    However little of it there is: crops let masks end where the image nearly ends.
+    """
     if not tile:
         return []
-    boxes = torch.tensor([candidate.box for candidate in tile])
-    return touches_crop_edge(boxes, tile[0].crop_box, size).tolist()
+    boxes, edges = np.array([mask.box for mask in tile]), np.array(tile[0].crop_box)
+    height, width = size
+    is_near = np.abs(boxes - edges) <= EDGE_TOLERANCE
+    return (is_near & (edges != [0, 0, width, height])).any(1).tolist()
 
 
 def _continued(
@@ -70,7 +75,9 @@ def _continued(
     if shared is None:
         return []
     pair = first, second
-    seen = [[i for i, mask in enumerate(tile) if _intersection(mask.box, shared)] for tile in pair]
+    seen = [
+        [i for i, m in enumerate(tile) if _intersection(_outer(m.box), shared)] for tile in pair
+    ]
     if not all(seen):
         return []
     parts = ([tile[i].rle(size) for i in which] for tile, which in zip(pair, seen, strict=True))
@@ -81,6 +88,11 @@ def _continued(
         for i, j in matches
         if overlap[:, j].argmax() == i and overlap[i, j] >= SAME_IOU
     ]
+
+
+def _outer(box: Box) -> Box:
+    """A mask's box, which names its last pixels, as one that ends behind them."""
+    return box[0], box[1], box[2] + 1, box[3] + 1
 
 
 def _intersection(a: Box, b: Box) -> Box | None:
@@ -101,8 +113,13 @@ def _overlap_within(a: list[Rle], b: list[Rle], *, box: Box) -> Float[np.ndarray
     return both / np.maximum(either, 1)
 
 
-def _goes_on(joined: Candidate, part: Candidate, size: tuple[int, int]) -> bool:
-    """Whether a mask does not end in a straight line where the tile of its part does."""
+def _goes_on(
+    joined: Candidate, part: Candidate, parts: Sequence[Candidate], size: tuple[int, int]
+) -> bool:
+    """Whether a mask does not end in a straight line where the tile of its part does.
+
+    It may, where other parts, whose tiles see what lies beyond the line, end there too.
+    """
     x0, y0, x1, y1 = part.crop_box
     height, width = size
     across, down = np.arange(x0, x1), np.arange(y0, y1)
@@ -118,10 +135,22 @@ def _goes_on(joined: Candidate, part: Candidate, size: tuple[int, int]) -> bool:
             continue
         axis = 0 if len(rows) == 2 else 1
         inside = sample_rles([own], rows, columns)[0].take(0, axis)
-        beyond = sample_rles([whole], rows, columns)[0].take(1, axis)
-        if (inside & beyond).sum() < CONTINUED_SHARE * inside.sum():
+        known = sample_rles([whole], rows, columns)[0].take(1, axis)
+        needed = CONTINUED_SHARE * inside.sum()
+        if (inside & known).sum() >= needed:
+            continue
+        for other in parts:
+            if _sees(other.crop_box, rows if axis == 0 else columns, axis):
+                known = known | sample_rles([other.rle(size)], rows, columns)[0].take(0, axis)
+        if (inside & known).sum() < needed:
             return False
     return True
+
+
+def _sees(tile: Box, line: Int[np.ndarray, "2"], axis: int) -> bool:
+    """Whether both sides of a line of the image lie in a tile."""
+    first, stop = (tile[1], tile[3]) if axis == 0 else (tile[0], tile[2])
+    return bool(first <= line.min() and line.max() < stop)
 
 
 def _joined(parts: list[Candidate], size: tuple[int, int]) -> Candidate:

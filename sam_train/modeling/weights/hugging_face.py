@@ -129,24 +129,23 @@ def read_config(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         config = json.loads(path.read_text())
         kind = config["model_type"]
-    except (ValueError, KeyError, TypeError) as error:
+        vision, decoder = config.get("vision_config", {}), config.get("mask_decoder_config", {})
+        width, depth = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
+        size, layers = vision.get("image_size", 1024), decoder.get("num_hidden_layers", 2)
+        options = {"image_size": int(size), "decoder_depth": int(layers)}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is no config.json of transformers ({error!r}): copy the folder again."
         ) from error
     if kind != "sam":
         raise ValueError(f"{path} describes a model of type {kind!r}, not 'sam' (SamModel).")
-    vision, decoder = config.get("vision_config", {}), config.get("mask_decoder_config", {})
-    width, depth = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
     found = [name for name, size in VIT_SIZES.items() if size[:2] == (width, depth)]
     if not found:
         raise ValueError(
             f"{path} describes a ViT {width} wide with {depth} blocks, which is none of "
             f"{', '.join(VIT_SIZES)}."
         )
-    return found[0], {
-        "image_size": vision.get("image_size", 1024),
-        "decoder_depth": decoder.get("num_hidden_layers", 2),
-    }
+    return found[0], options
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -155,7 +154,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     if (folder / "model.safetensors").is_file():
         return dict(read_safetensors(folder / "model.safetensors"))
     if index.is_file():
-        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        try:
+            parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{index} does not say which parts there are ({error!r}): copy the folder again."
+            ) from error
         return {k: t for part in parts for k, t in read_safetensors(folder / part).items()}
     if (folder / "pytorch_model.bin").is_file():
         return dict(read_pickle(folder / "pytorch_model.bin"))

@@ -106,7 +106,9 @@ def read_pickle(path: Path) -> StateDict:
             raise ValueError(why_unreadable(path, error)) from error
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
-    if not isinstance(content, Mapping) or not all(torch.is_tensor(v) for v in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and torch.is_tensor(value) for name, value in content.items()
+    ):
         raise ValueError(
             f"{path} holds no state dict: it must map names to tensors, or hold such a map "
             'under "model".'

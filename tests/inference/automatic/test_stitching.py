@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_train import SamAutomaticMaskGenerator
-from sam_train.data.rle import encode_mask
+from sam_train.data.rle import decode_rle, encode_mask
 from sam_train.inference.automatic.candidates import Box, Candidate
 from sam_train.inference.automatic.stitching import stitch
 from sam_train.inference.point_grid import tile_boxes
@@ -106,12 +106,43 @@ def test_a_mask_that_another_tile_does_not_carry_on_ends_in_no_straight_line() -
     assert stitch([[too_wide], [whole]], (100, 200)) == [whole]
 
 
+@pytest.mark.parametrize(
+    ("size", "tile", "overlap", "place"),
+    [
+        ((100, 300), 120, 40, np.s_[50:51, 20:280]),  # as thin as a wire
+        ((100, 130), 120, 40, np.s_[:, :]),  # the whole of an image that is little wider
+        ((130, 100), 120, 40, np.s_[10:, 5:90]),
+        ((100, 280), 120, 40, np.s_[20:90, 10:120]),  # ends where the first tile does
+        ((100, 280), 120, 40, np.s_[20:90, 80:270]),  # begins where the second does
+    ],
+)
+def test_what_the_tiles_see_of_an_object_becomes_the_object(
+    size: tuple[int, int], tile: int, overlap: int, place: tuple[slice, slice]
+) -> None:
+    mask = np.zeros(size, bool)
+    mask[place] = True
+    tiles = []
+    for crop in tile_boxes(size, tile, overlap):
+        seen = np.zeros(size, bool)
+        within = np.s_[crop[1] : crop[3], crop[0] : crop[2]]
+        seen[within] = mask[within]
+        tiles.append([of_mask(seen, crop)] if seen.any() else [])
+
+    (stitched,) = stitch(tiles, size)
+    assert (decode_rle(stitched.rle(size)) == mask).all()
+
+
+def of_mask(mask: np.ndarray, crop: Box) -> Candidate:
+    rows, columns = np.nonzero(mask)
+    box = (int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max()))
+    return Candidate(encode_mask(mask), int(mask.sum()), box, 0.9, 0.9, ((100.0, 20.0),), crop)
+
+
 def candidate(*, left: int, right: int, bottom: int, crop: Box) -> Candidate:
     """A mask of the rows from 20 on in an image of 100 x 200 pixels."""
     mask = np.zeros((100, 200), bool)
     mask[20:bottom, left:right] = True
-    box = (left, 20, right - 1, bottom - 1)
-    return Candidate(encode_mask(mask), int(mask.sum()), box, 0.9, 0.9, ((100.0, 20.0),), crop)
+    return of_mask(mask, crop)
 
 
 def test_an_image_smaller_than_a_tile_is_one_crop(generator: SamAutomaticMaskGenerator) -> None:

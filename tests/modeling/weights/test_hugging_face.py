@@ -115,8 +115,15 @@ def test_what_a_folder_lacks_is_named(tmp_path: Path) -> None:
         read_config(config_of(tmp_path, model_type="sam", vision_config=vision))
     with pytest.raises(ValueError, match="no config.json of transformers"):
         read_config(config_of(tmp_path))
+    for vision in (None, {"image_size": "large"}):
+        with pytest.raises(ValueError, match="no config.json of transformers"):
+            read_config(config_of(tmp_path, model_type="sam", vision_config=vision))
     with pytest.raises(FileNotFoundError, match="no weights in"):
         read_weights(tmp_path)
+    for text in ("{", "[]"):
+        (tmp_path / "model.safetensors.index.json").write_text(text)
+        with pytest.raises(ValueError, match="index.json does not say which parts there are"):
+            read_weights(tmp_path)
 
 
 def test_a_config_without_sizes_describes_vit_b(tmp_path: Path) -> None:
@@ -142,7 +149,9 @@ def test_weights_of_transformers_in_a_plain_file_say_what_to_do(
 def test_the_command_says_what_it_cannot_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "taken.json").touch()
     for arguments, sentence in (
+        (["m.pth", str(tmp_path / "taken.safetensors")], "taken.json is there already"),
         ([str(tmp_path), str(tmp_path / "m.safetensors")], "There is no .*config.json"),
         (["m.pth", str(tmp_path)], "is there already: name another target"),
         (["m.pth", "m.onnx"], "m.onnx is no kind of checkpoint"),
