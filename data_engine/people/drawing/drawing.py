@@ -149,6 +149,11 @@ class Drawing:
         drawn = (self.object(id) for id in ids if id != WHOLE_IMAGE)
         return [item for item in drawn if item.given or item.is_touched]
 
+    def ever_touched(self) -> list[DrawnObject]:
+        """As `objects`, and those that are deleted or undone."""
+        ids = dict.fromkeys([*self.given, *(action.object for action in self.log)])
+        return [self.object(id) for id in ids if id != WHOLE_IMAGE]
+
     def unjudged(self) -> list[int]:
         """The ids of a review's given objects that still need a verdict."""
         if not self.is_review or self.image_verdict:

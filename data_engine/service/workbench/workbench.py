@@ -172,7 +172,7 @@ class Workbench:
         with self._locks[key]:
             drawing = self._drawing(task, size)
             if self._is_known(request, drawing):
-                return Change(drawing, drawing.objects())
+                return Change(drawing, drawing.ever_touched())  # the answer was lost
             check_action(request, size)
             drawing.check(request)
             action, logits = request, None

@@ -129,6 +129,19 @@ def test_an_action_that_is_sent_again_is_not_done_again(ana: Any) -> None:
     assert len(again["objects"][0]["prompts"]) == 1
 
 
+def test_a_delete_that_is_sent_again_says_what_is_gone(ana: Any) -> None:
+    ana.claim()
+    ana.do("point", 20, 20, label=1)
+    ana.do("brush", 5, 5, label=1, radius=2, object=2)
+    ana.do("delete", object=2)
+    ana.seq = 2
+
+    first, second = ana.do("delete", object=2)["objects"]
+
+    assert first["mask"]
+    assert (second["id"], second["mask"], second["prompts"], second["strokes"]) == (2, None, [], 0)
+
+
 def test_another_action_in_its_place_is_refused(ana: Any) -> None:
     ana.claim()
     ana.do("point", 20, 20, label=1)

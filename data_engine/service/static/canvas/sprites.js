@@ -29,7 +29,7 @@ export function colourOf(id) {
 // canvas is turned over its diagonal when it is drawn. Zoomed out, a pixel stands for `step` x
 // `step` of the image and is shown if any of them is foreground, so nothing thin is lost.
 export class Sprite {
-  canvases = new Map(); // by step; of the last one only
+  canvas = null; // of the step that was drawn last
 
   constructor(rle, look) {
     const runs = runsOf(rle.counts), [height, width] = rle.size;
@@ -47,8 +47,8 @@ export class Sprite {
   }
 
   at(step) {
-    if (!this.canvases.has(step)) this.canvases = new Map([[step, this.painted(step)]]);
-    return this.canvases.get(step);
+    if (this.step !== step) Object.assign(this, { step, canvas: this.painted(step) });
+    return this.canvas;
   }
 
   painted(step) {

@@ -46,7 +46,7 @@ export class Session {
     await this.attempt(async () => {
       const { objects } = await acted;
       if (task !== this.task) return;
-      if (kind === "delete" && objects[0].id === task.current) task.select(task.nextId);
+      if (kind === "delete" && !task.object) task.select(task.nextId);
       if (["undo", "redo"].includes(kind)) this.takeUp(objects);
       this.screen.shown();
       noteShown(`${kind} shown`, since);
