@@ -19,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from sam_train.command_line import one_sentence_errors
+from sam_train.interrupts import ctrl_c_left_to_this_process
 
 MODELS = ("tiny", "mobile_sam", "efficient_sam_ti", "efficient_sam_s", "vit_b", "vit_l", "vit_h")
 SECONDS, MOST_RUNS = 4.0, 20  # a measurement stops at either
@@ -92,7 +93,9 @@ def table(parsed: argparse.Namespace) -> list[str]:
 
 def in_a_process(work: Callable[..., Any], *arguments: Any) -> Any:
     """The result of work in a fresh process, whose memory is that work's alone."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with ctrl_c_left_to_this_process():
+        workers = multiprocessing.get_context("spawn").Pool(1)
+    with workers as pool:
         return pool.apply(work, arguments)
 
 

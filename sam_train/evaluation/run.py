@@ -30,6 +30,7 @@ from sam_train.evaluation.sets.sampling import (
     choose_images,
     read_chosen,
 )
+from sam_train.interrupts import ctrl_c_left_to_this_process
 from sam_train.run_progress import ProgressFile
 
 IMAGES_PER_UNIT = 4
@@ -141,7 +142,8 @@ def run_units(
         initargs=(build_segmenter, tasks, folder, numbers, torch.get_num_threads()),
     ) as pool:
         try:
-            waiting = [pool.submit(_run_in_worker, unit) for unit in left]
+            with ctrl_c_left_to_this_process():
+                waiting = [pool.submit(_run_in_worker, unit) for unit in left]
             for number, done in enumerate(as_completed(waiting), start=1):
                 done.result()
                 show(number)
