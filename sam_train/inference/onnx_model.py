@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from sam_train.data.store.durable import file_sha256
 from sam_train.interaction.masks import inside_image
 from sam_train.interaction.prompts import Prompts
 from sam_train.modeling.efficient_sam import EfficientSam
@@ -24,6 +25,8 @@ DECODER_INPUTS = (
     "mask_inputs",
     "has_mask",
 )
+
+CANDIDATES = 4  # masks of an object that the decoder gives
 
 
 class OnnxEncoder:
@@ -71,6 +74,8 @@ class OnnxSam(Sam):
         image_index: Int[Tensor, " N"],
     ) -> tuple[Float[Tensor, "N 4 H W"], Float[Tensor, "N 4"]]:
         count = len(prompts)
+        if count == 0:  # of which the runtime dies
+            return torch.zeros(0, CANDIDATES, *self.mask_input_size), torch.zeros(0, CANDIDATES)
         masks, has_mask = prompts.mask_inputs, prompts.has_mask
         if masks is None or has_mask is None:
             masks = torch.zeros(count, 1, *self.mask_input_size)
@@ -127,7 +132,7 @@ def load_onnx(decoder: str | Path, *, threads: int | None = None) -> OnnxSam:
     """The export of which `decoder` is decoder.onnx, or decoder.int8.onnx for the quantised one.
 
     An encoder that was not quantised, as a convolutional one, serves both. Raises ValueError if
-    the files beside it do not belong to it.
+    the files beside it do not belong to it, as those of another export.
     """
     path = Path(decoder)
     encoder = path.with_name(path.name.replace("decoder", "encoder", 1))
@@ -143,12 +148,19 @@ def load_onnx(decoder: str | Path, *, threads: int | None = None) -> OnnxSam:
                 f"{', '.join(sorted(found))}, not {', '.join(sorted(names))}; export with "
                 "python -m tools.export, and name its decoder.onnx."
             )
-    return OnnxSam(sessions[0], sessions[1], read_description(path.with_name(DESCRIPTION)))
+    description = read_description(path.with_name(DESCRIPTION))
+    for file in (encoder, path):
+        if file_sha256(file) != description["files"].get(file.name, {}).get("sha256"):
+            raise ValueError(
+                f"{file} is not the file that {DESCRIPTION} beside it describes: one of the two "
+                "was replaced or damaged, copy the folder of the export again."
+            )
+    return OnnxSam(sessions[0], sessions[1], description)
 
 
 def read_description(path: Path) -> dict[str, Any]:
     """What an export says of itself."""
-    keys = ("image_size", "mask_input_size", "mask_threshold", "keeps_aspect")
+    keys = ("image_size", "mask_input_size", "mask_threshold", "keeps_aspect", "files")
     try:
         description = json.loads(path.read_text())
         return {key: description[key] for key in keys}

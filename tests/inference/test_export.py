@@ -1,6 +1,7 @@
 """Exported graphs against the network, at sizes that the example of the export did not have."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,24 @@ def test_graphs_without_their_description_are_refused(
     (tmp_path / "export.json").write_text('{"image_size": 64}')
     with pytest.raises(ValueError, match="does not describe an export"):
         load_onnx(tmp_path / "decoder.onnx")
+
+
+def test_a_graph_of_another_export_is_refused(exported: tuple[Sam, Path], tmp_path: Path) -> None:
+    shutil.copytree(exported[1], tmp_path, dirs_exist_ok=True)
+    content = onnx.load(tmp_path / "decoder.onnx")
+    content.doc_string = "of another model"
+    onnx.save(content, tmp_path / "decoder.onnx")
+
+    with pytest.raises(ValueError, match=r"decoder.onnx is not the file that export.json beside"):
+        load_onnx(tmp_path / "decoder.onnx")
+
+
+def test_no_prompt_gives_no_mask(exported: tuple[Sam, Path]) -> None:
+    for model in (exported[0], load_onnx(exported[1] / "decoder.onnx")):
+        predictor = SamPredictor(model)
+        predictor.set_image(np.zeros((20, 30, 3), np.uint8))
+        masks, iou_pred, _ = predictor.predict_torch(torch.zeros(0, 1, 2), torch.zeros(0, 1))
+        assert (masks.shape, iou_pred.shape) == ((0, 3, 20, 30), (0, 3))
 
 
 def test_what_cannot_be_exported_is_said_before_the_work(tmp_path: Path) -> None:
