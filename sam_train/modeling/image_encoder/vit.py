@@ -113,10 +113,11 @@ def attend_by_rows(
     """
     parts = [part.split(step, dim=2) for part in (q, down, right)]
     if torch.compiler.is_exporting():  # a graph would copy the array for every part of it
-        return torch.cat([attend(*rows, k, v) for rows in zip(*parts, strict=True)], dim=2)
+        rows = zip(*parts, strict=True)
+        return torch.cat([attend(q, down, right, k, v) for q, down, right in rows], dim=2)
     x = torch.empty_like(k)
-    rows = zip(*parts, x.split(step * q.shape[3], dim=2), strict=True)
-    for q_rows, down_rows, right_rows, x_rows in rows:
+    targets = x.split(step * q.shape[3], dim=2)
+    for q_rows, down_rows, right_rows, x_rows in zip(*parts, targets, strict=True):
         x_rows.copy_(attend(q_rows, down_rows, right_rows, k, v))
     return x
 
