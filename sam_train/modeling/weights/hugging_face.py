@@ -132,7 +132,7 @@ def read_config(path: Path) -> tuple[str, dict[str, Any]]:
         vision, decoder = config.get("vision_config", {}), config.get("mask_decoder_config", {})
         width, depth = vision.get("hidden_size", 768), vision.get("num_hidden_layers", 12)
         size, layers = vision.get("image_size", 1024), decoder.get("num_hidden_layers", 2)
-        options = {"image_size": int(size), "decoder_depth": int(layers)}
+        options: dict[str, Any] = {"image_size": int(size), "decoder_depth": int(layers)}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is no config.json of transformers ({error!r}): copy the folder again."
