@@ -10,8 +10,8 @@ import torch
 from lightning import Callback, Trainer
 
 from sam_train.modeling.sam import Sam
-from sam_train.training.safety.checkpoints import (
-    Checkpoints,
+from sam_train.training.safety.checkpoints import Checkpoints
+from sam_train.training.safety.sealed_files import (
     checkpoint_folder,
     newest_checkpoint,
     seal,
