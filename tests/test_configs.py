@@ -41,7 +41,7 @@ def options(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+    return sorted({path.parent.name for path in CONFIGS.glob("*/*.yaml")})
 
 
 def composed(entry: str, *overrides: str) -> DictConfig:
