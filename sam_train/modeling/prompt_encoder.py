@@ -165,6 +165,8 @@ class PromptEncoder(nn.Module):
             raise ValueError("This model compares prompts with the image: pass image_embeddings.")
         height, width = self.input_image_size
         shares = (coords.float() + 0.5) / coords.new_tensor([width, height])
+        # A padding point draws nothing; without any, a graph would reduce over no points.
+        shares, labels = F.pad(shares, (0, 0, 0, 1)), F.pad(labels, (0, 1), value=PADDING)
         side = self.mask_input_size[0]
         drawn = draw_prompts(shares, labels, side, tight=not self.training)
         alike = compare_with_prompts(affinity, shares, labels, ellipse=drawn[:, ELLIPSE])

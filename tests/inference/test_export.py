@@ -88,7 +88,7 @@ def test_images_of_any_number_and_size_are_embedded_alike(exported: tuple[Sam, P
         assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 2), (1, 1, 1), (1, 5, 3), (2, 4, 9)])
+@pytest.mark.parametrize("sizes", [(1, 1, 2), (1, 1, 1), (1, 5, 3), (2, 4, 9), (1, 2, 0)])
 def test_prompts_of_any_number_are_decoded_alike(
     exported: tuple[Sam, Path], sizes: tuple[int, int, int]
 ) -> None:
@@ -231,7 +231,9 @@ def test_no_prompt_gives_no_mask(exported: tuple[Sam, Path]) -> None:
     for model in (exported[0], load_onnx(exported[1] / "decoder.onnx")):
         predictor = SamPredictor(model)
         predictor.set_image(np.zeros((20, 30, 3), np.uint8))
-        masks, iou_pred, _ = predictor.predict_torch(torch.zeros(0, 1, 2), torch.zeros(0, 1))
+        masks, iou_pred, _ = predictor.predict_torch(
+            torch.zeros(0, 1, 2), torch.zeros(0, 1, dtype=torch.int64)
+        )
         assert (masks.shape, iou_pred.shape) == ((0, 3, 20, 30), (0, 3))
 
 
