@@ -26,12 +26,15 @@ ENTRY_POINTS = {
     "tools.simulate_person": "simulate_person",
 }
 TEACHER = ["++teacher=MODEL", "++embeddings=FOLDER"]
+HALF = ["++half_steps=1"]
 NEEDED = {  # by a choice, of the command
     "segment_anything": ["model_type=vit_b"],
     "encoder": TEACHER,
-    "encoder_first": TEACHER,
-    "then_prompts": TEACHER,
-    "masked_first": TEACHER,
+    "encoder_first": TEACHER + HALF,
+    "then_whole": HALF,
+    "then_prompts": TEACHER + HALF,
+    "masked_first": TEACHER + HALF,
+    "then_masks": HALF,
 }
 INSTANTIATE_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
 

@@ -183,10 +183,10 @@ def write_graph(
     The example's sizes are not kept: `AUTO` leaves an axis open unless the code depends on it,
     which the check of the written graph at other sizes would tell.
     """
+    from onnxscript.optimizer import fold_constants  # only who exports has it
+
     auto = torch.export.Dim.AUTO
     shapes = tuple({axis: auto for axis in axes} for axes in open_axes)
-    from onnxscript.optimizer import fold_constants
-
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about torch's own insides
         program = torch.export.export(module, inputs, dynamic_shapes=shapes, strict=True)

@@ -41,7 +41,7 @@ def write_record(folder: Path, record: JobRecord) -> None:
 
 
 def read_record(folder: Path) -> JobRecord | None:
-    """None where no job was launched: nor is a `job.json` of another program one."""
+    """What was noted of a job; None where there was none, or `job.json` is another program's."""
     try:
         return JobRecord(**json.loads((folder / "job.json").read_text()))
     except (FileNotFoundError, ValueError, TypeError):

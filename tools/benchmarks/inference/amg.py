@@ -4,8 +4,11 @@ Both networks hold the same random weights and run in full; what clicks are answ
 (`drawn_answers`). Equal means the same records. The peer is segment-anything.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import segment_anything
 from torch import nn
 
@@ -32,19 +35,20 @@ def compare() -> list[Comparison]:
         "points_per_batch": 16,
         "output_mode": "coco_rle",
     }
-    ours = SamAutomaticMaskGenerator(sam, **settings)
-    official = segment_anything.SamAutomaticMaskGenerator(peer, **settings)
-
-    def of_ours() -> list[dict]:
-        return ours.generate(image)
-
-    def of_segment_anything() -> list[dict]:
-        return official.generate(image)
-
+    ours, theirs = generate_with(sam, peer, image, settings)
     return [
-        Comparison("amg", "segment-anything, ViT-B", of_ours, of_segment_anything,
-                   equal=of_ours() == of_segment_anything(), n=1, target=3.0)
+        Comparison("amg", "segment-anything, ViT-B", ours, theirs,
+                   equal=ours() == theirs(), n=1, target=3.0)
     ]  # fmt: skip
+
+
+def generate_with(
+    sam: nn.Module, peer: nn.Module, image: np.ndarray, settings: dict[str, Any]
+) -> tuple[Callable[[], list[dict]], Callable[[], list[dict]]]:
+    """The records of our generator and of the package's, each when it is called."""
+    ours = SamAutomaticMaskGenerator(sam, **settings)
+    theirs = segment_anything.SamAutomaticMaskGenerator(peer, **settings)
+    return partial(ours.generate, image), partial(theirs.generate, image)
 
 
 def answer_with(model: nn.Module, masks: list) -> None:

@@ -11,13 +11,11 @@ import segment_anything
 import torch
 from torch import Tensor, nn
 
-from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
 from sam_train.modeling.sam import Sam
 from tools.benchmarks.comparison import Comparison
 from tools.benchmarks.drawing.drawn_answers import IMAGE_SIDE, DrawnAnswers, HeardPrompts
 from tools.benchmarks.drawing.drawn_photo import draw_photo
-
-MASKS = 110
+from tools.benchmarks.inference.amg import MASKS, generate_with
 
 
 class NoEncoder(nn.Module):
@@ -35,17 +33,9 @@ def compare() -> list[Comparison]:
     prompts = HeardPrompts()
     parts: Any = (NoEncoder(), prompts, DrawnAnswers(masks, prompts))
     settings: dict[str, Any] = {"points_per_side": 16, "output_mode": "coco_rle"}
-    ours = SamAutomaticMaskGenerator(Sam(*parts).eval(), **settings)
     peer = segment_anything.modeling.Sam(*parts).eval()
-    official = segment_anything.SamAutomaticMaskGenerator(peer, **settings)
-
-    def of_ours() -> list[dict]:
-        return ours.generate(image)
-
-    def of_segment_anything() -> list[dict]:
-        return official.generate(image)
-
+    ours, theirs = generate_with(Sam(*parts).eval(), peer, image, settings)
     return [
-        Comparison("amg_post", "segment-anything", of_ours, of_segment_anything,
-                   equal=of_ours() == of_segment_anything(), n=1, target=20.0)
+        Comparison("amg_post", "segment-anything", ours, theirs,
+                   equal=ours() == theirs(), n=1, target=20.0)
     ]  # fmt: skip
