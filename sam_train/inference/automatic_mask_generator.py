@@ -27,6 +27,7 @@ from sam_train.inference.automatic.outline_tiles import Levels
 from sam_train.inference.automatic.rules import MaskRules, best_masks, without_same_masks
 from sam_train.inference.point_grid import chosen_grids, layer_crops
 from sam_train.inference.predictor import SamPredictor, check_image
+from sam_train.modeling.compiled import compile_encoder
 
 DEFAULT_RULES = MaskRules()
 COUNTS_FROM_0 = ("crop_n_layers", "min_mask_region_area")
@@ -67,11 +68,16 @@ class SamAutomaticMaskGenerator:
         rules: MaskRules = DEFAULT_RULES,
         crops_per_batch: int = 1,
         bf16: bool = False,
+        compiled: bool = False,
     ) -> None:
-        """Beyond the official arguments: `crops_per_batch` crops are encoded at once, and `bf16`
-        runs the model under autocast; both change the logits in their last digits.
+        """Beyond the official arguments: `crops_per_batch` crops are encoded at once, `bf16` runs
+        the model under autocast, and `compiled` hands its networks to torch.compile, which takes a
+        minute at the first image. All three change the logits in their last digits.
         """
         self.predictor = SamPredictor(model)
+        if compiled:
+            compile_encoder(model.image_encoder)
+            model.mask_decoder.compile()
         self.points_per_batch = points_per_batch
         self.pred_iou_thresh = pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh

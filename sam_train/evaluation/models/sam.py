@@ -67,7 +67,8 @@ class SamSegmenter:
             for number in range(group.stop - group.start):
                 area = max(1, tiled.outer_area[number])
                 stability = float(tiled.inner_area[number] / area)
-                yield MaskWindow(*tiled.window(number), stability)
+                mask = tiled[number]
+                yield MaskWindow(mask.corner, mask.window(), stability)
 
 
 class OfficialSegmenter:

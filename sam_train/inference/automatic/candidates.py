@@ -1,39 +1,26 @@
 """Masks on their way through the filters, and what they are in the end."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sam_train.data.label_map import label_map
 from sam_train.data.rle import Rle, decode_rle, encode_window, rle_runs
-from sam_train.data.run_edges import foreground_box
+from sam_train.inference.automatic.outline_tiles import MaskTiles
 from sam_train.inference.mask_filters import suppress_duplicates
 
 Box = tuple[int, int, int, int]  # XYXY
 Point = tuple[float, float]
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
-# A mask of more bits than these 64 KB waits for NMS as run lengths, so memory stays bounded.
-MAX_PACKED = 2**16
-
-
-@dataclass(frozen=True)
-class PackedMask:
-    """A mask that waits for NMS, which most do not outlive: its box, eight pixels to a byte."""
-
-    corner: tuple[int, int]
-    shape: tuple[int, int]
-    bits: UInt8[np.ndarray, " bytes"]
-
-    def unpack(self) -> Bool[np.ndarray, "h w"]:
-        height, width = self.shape
-        return np.unpackbits(self.bits, count=height * width).view(bool).reshape(height, width)
-
+# A mask waits for NMS, which most do not outlive, as tiles; one of more bytes, whose outline is
+# long, as run lengths, so that memory stays bounded.
+MAX_BITS = 2**17
 
 @dataclass(frozen=True)
 class Candidate:
@@ -42,7 +29,7 @@ class Candidate:
     It has more than one point, and the crop box around all of theirs, if it was put together.
     """
 
-    mask: PackedMask | Rle
+    mask: MaskTiles | Rle
     area: int
     box: Box
     predicted_iou: float
@@ -52,9 +39,16 @@ class Candidate:
 
     def rle(self, size: tuple[int, int]) -> Rle:
         """The run lengths in an image of `size` (H, W)."""
-        if isinstance(self.mask, PackedMask):
-            return encode_window(self.mask.unpack(), corner=self.mask.corner, size=size)
+        if isinstance(self.mask, MaskTiles):
+            (x, y), (x0, y0, *_) = self.mask.corner, self.crop_box
+            return encode_window(self.mask.window(), corner=(x0 + x, y0 + y), size=size)
         return self.mask
+
+    def bounded(self, size: tuple[int, int]) -> "Candidate":
+        """The same candidate, as run lengths where its tiles are many."""
+        if isinstance(self.mask, MaskTiles) and self.mask.bits.nbytes > MAX_BITS:
+            return replace(self, mask=self.rle(size))
+        return self
 
 
 @dataclass(frozen=True)
@@ -86,30 +80,6 @@ class AutomaticMasks:
         Where masks overlap, the smallest is on top, so parts are seen on their wholes.
         """
         return label_map([candidate.rle(self.size) for candidate in self.candidates], self.size)
-
-
-def tight_mask(
-    window: Bool[np.ndarray, "h w"], corner: tuple[int, int], *, if_empty: tuple[int, int]
-) -> tuple[Bool[np.ndarray, "_ _"], Box]:
-    """What the window at the (x, y) `corner` holds, and the inclusive box around it.
-
-    The box of an empty mask is the point `if_empty`.
-    """
-    left, top, right, bottom = foreground_box(window)
-    mask = window[top:bottom, left:right]
-    if not mask.size:
-        return mask, (*if_empty, *if_empty)
-    x, y = corner
-    return mask, (x + left, y + top, x + right - 1, y + bottom - 1)
-
-
-def pack_mask(
-    window: Bool[np.ndarray, "h w"], corner: tuple[int, int], size: tuple[int, int]
-) -> PackedMask | Rle:
-    """Holds a mask whose box in an image of `size` is at the (x, y) `corner`."""
-    if window.size > 8 * MAX_PACKED:
-        return encode_window(window, corner=corner, size=size)
-    return PackedMask(corner, window.shape, np.packbits(window))
 
 
 def after_box_nms(

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from sam_train.data.rle import encode_window, sample_rle
-from sam_train.inference.automatic.candidates import Candidate, after_box_nms, tight_mask
+from sam_train.data.run_edges import foreground_box
+from sam_train.inference.automatic.candidates import Box, Candidate, after_box_nms
 from sam_train.inference.automatic.small_regions import clean_window, cleaning_window
 
 
@@ -30,10 +32,25 @@ def cleaned_candidate(
     if not cleaned.changed:
         return replace(candidate, mask=rle), False, cleaned.largest
 
-    mask, box = tight_mask(cleaned.mask, corner, if_empty=(0, 0))
+    mask, box = tight_mask(cleaned.mask, corner)
     rle = encode_window(mask, corner=box[:2], size=size)
     area = int(np.count_nonzero(mask))
     return replace(candidate, mask=rle, box=box, area=area), True, cleaned.largest
+
+
+def tight_mask(
+    window: Bool[np.ndarray, "h w"], corner: tuple[int, int]
+) -> tuple[Bool[np.ndarray, "_ _"], Box]:
+    """What the window at the (x, y) `corner` holds, and the inclusive box around it.
+
+    The box of an empty mask is zeros.
+    """
+    left, top, right, bottom = foreground_box(window)
+    mask = window[top:bottom, left:right]
+    if not mask.size:
+        return mask, (0, 0, 0, 0)
+    x, y = corner
+    return mask, (x + left, y + top, x + right - 1, y + bottom - 1)
 
 
 def cleaned_candidates(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sam_train.inference.automatic.candidates import Box, Candidate, pack_mask, tight_mask
+from sam_train.inference.automatic.candidates import Box, Candidate
 from sam_train.inference.automatic.enlarging import Axis, enlarged_axis
 from sam_train.inference.automatic.outline_tiles import Levels, TiledMasks, tiled_masks
 from sam_train.inference.mask_filters import touches_crop_edge
@@ -88,7 +88,7 @@ def crop_candidates(
         return
     axes = crop_axes(decoded.low_res_logits, crop, frame)
     for group, masks in tiled_masks(decoded.low_res_logits, axes, thresholds.levels):
-        yield from _stable_candidates(decoded.part(group), masks, crop, thresholds, counts)
+        yield from _passing_candidates(decoded.part(group), masks, crop, thresholds, counts)
 
 
 def crop_axes(low_res_logits: Float[Tensor, "N h w"], crop: Crop, frame: int) -> tuple[Axis, Axis]:
@@ -99,52 +99,39 @@ def crop_axes(low_res_logits: Float[Tensor, "N h w"], crop: Crop, frame: int) ->
     return rows, columns
 
 
-def _stable_candidates(
+def _passing_candidates(
     decoded: DecodedMasks,
     masks: TiledMasks,
     crop: Crop,
     thresholds: MaskThresholds,
     counts: Counter[str],
 ) -> list[Candidate]:
+    """What passes the filters after the first two, which look at areas and boxes alone."""
     stability = torch.from_numpy(masks.inner_area) / torch.from_numpy(masks.outer_area)
-    stable = range(len(stability))
+    boxes = torch.from_numpy(masks.boxes + np.tile(crop.box[:2], 2))
+    passing = torch.ones(len(boxes), dtype=torch.bool)
     if thresholds.stability > 0:
-        stable = (stability >= thresholds.stability).nonzero().flatten().tolist()
-    counts["stable"] += len(stable)
-    scores, iou_pred = stability.tolist(), decoded.iou_pred.tolist()
-    found = [
-        _candidate(masks.window(i), decoded.points[i], iou_pred[i], scores[i], crop) for i in stable
-    ]
-
+        passing &= stability >= thresholds.stability
+    counts["stable"] += int(passing.sum())
     if thresholds.max_area_share < 1:
-        max_area = thresholds.max_area_share * crop.image_size[0] * crop.image_size[1]
-        found = [candidate for candidate in found if candidate.area < max_area]
-    counts["not_whole_image"] += len(found)
-    if found and not thresholds.keep_cut:
-        boxes = torch.tensor([candidate.box for candidate in found])
-        cut = touches_crop_edge(boxes, crop.box, crop.image_size).tolist()
-        found = [candidate for candidate, is_cut in zip(found, cut, strict=True) if not is_cut]
-    counts["not_cut"] += len(found)
-    return found
+        height, width = crop.image_size
+        passing &= torch.from_numpy(masks.area) < thresholds.max_area_share * height * width
+    counts["not_whole_image"] += int(passing.sum())
+    if not thresholds.keep_cut:
+        passing &= ~touches_crop_edge(boxes, crop.box, crop.image_size)
+    counts["not_cut"] += int(passing.sum())
 
-
-def _candidate(
-    shown: tuple[tuple[int, int], Bool[np.ndarray, "h w"]],
-    point: Float[np.ndarray, " 2"],
-    predicted_iou: float,
-    stability_score: float,
-    crop: Crop,
-) -> Candidate:
-    """A mask given by a window of its crop, brought to the frame of the image."""
-    (x, y), window = shown
-    (x0, y0, _, _), (point_x, point_y) = crop.box, point.tolist()
-    mask, box = tight_mask(window, (x0 + x, y0 + y), if_empty=(x0, y0))
-    return Candidate(
-        mask=pack_mask(mask, box[:2], crop.image_size),
-        area=int(np.count_nonzero(mask)),
-        box=box,
-        predicted_iou=predicted_iou,
-        stability_score=stability_score,
-        points=((point_x + x0, point_y + y0),),
-        crop_box=crop.box,
-    )
+    scores, iou_pred = stability.tolist(), decoded.iou_pred.tolist()
+    (x0, y0, _, _), points = crop.box, decoded.points.tolist()
+    return [
+        Candidate(
+            mask=masks[i],
+            area=int(masks.area[i]),
+            box=tuple(boxes[i].tolist()),
+            predicted_iou=iou_pred[i],
+            stability_score=scores[i],
+            points=((points[i][0] + x0, points[i][1] + y0),),
+            crop_box=crop.box,
+        ).bounded(crop.image_size)
+        for i in passing.nonzero().flatten().tolist()
+    ]

@@ -93,11 +93,11 @@ def _segment_crop(
     counts = Counter(dict.fromkeys(FILTERS, 0))  # in order, also where nothing came so far
     frame = predictor.model.image_encoder.img_size
     candidates: list[Candidate] = []
-    for start in range(0, len(points), settings.points_per_batch):
-        with settings.model_precision(predictor.device):
+    with settings.model_precision(predictor.device):  # once: autocast keeps weights until it ends
+        for start in range(0, len(points), settings.points_per_batch):
             decoded = _decode(predictor, points[start : start + settings.points_per_batch])
-        with torch.autocast(predictor.device.type, enabled=False):
-            candidates += crop_candidates(decoded, crop, frame, settings.thresholds, counts)
+            with torch.autocast(predictor.device.type, enabled=False):
+                candidates += crop_candidates(decoded, crop, frame, settings.thresholds, counts)
     scores = torch.tensor([candidate.predicted_iou for candidate in candidates])
     candidates = after_box_nms(candidates, scores, settings.box_nms_thresh)
     counts["unique_in_crop"] += len(candidates)

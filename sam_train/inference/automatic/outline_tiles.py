@@ -6,17 +6,18 @@ all below, nothing needs to be enlarged; that is most of the image.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from sam_train.inference.automatic.enlarging import TILE, Axis, exact_logits
 
 # Tiles that are enlarged at once: 2 MB of logits on a CPU, which stay in its second cache.
 TILES_AT_ONCE = {"cpu": 128, "cuda": 2**14}
-# Tiles of masks that are held at once, as booleans: 32 MB.
+# Tiles of masks that are held at once, a bit for each pixel: 4 MB.
 MAX_TILES = 2**13
 
 # How far a composed product may lie from the two resizes, relative to the logits around it:
@@ -48,36 +49,66 @@ class Levels:
 
 
 @dataclass(frozen=True)
+class MaskTiles:
+    """One mask as tiles, the first of which is at the (x, y) `corner` of the crop.
+
+    Of all tiles `full` are foreground throughout, and `outline` are partly; the pixels of these
+    are in `bits`, eight to a byte. What lies beyond `size`, the (H, W) from the corner to the end
+    of the crop, is background.
+    """
+
+    corner: tuple[int, int]
+    size: tuple[int, int]
+    full: Bool[np.ndarray, "rows columns"]
+    outline: Bool[np.ndarray, "rows columns"]
+    bits: UInt8[np.ndarray, "T tile bytes"]
+
+    def window(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels of the tiles."""
+        height, width = self.full.shape
+        pixels = np.zeros((height, TILE, width, TILE), bool)
+        by_tile = pixels.swapaxes(1, 2)
+        by_tile[self.full] = True
+        by_tile[self.outline] = np.unpackbits(self.bits, axis=-1).view(bool)
+        shown = pixels.reshape(height * TILE, width * TILE)
+        return shown[: self.size[0], : self.size[1]]
+
+
+@dataclass(frozen=True)
 class TiledMasks:
-    """N masks of one crop. Of all tiles (N, rows, columns) `full` are foreground throughout, and
-    `outline` are partly; the pixels of these are in `bits`, in the order of the masks."""
+    """N masks of one crop of `size` (H, W), as `MaskTiles` has one; their tiles are in order.
+
+    The boxes are XYXY, their ends inclusive; that of an empty mask is zeros.
+    """
 
     size: tuple[int, int]
     full: Bool[np.ndarray, "N rows columns"]
     outline: Bool[np.ndarray, "N rows columns"]
-    bits: Bool[np.ndarray, "T tile tile"]
+    bits: UInt8[np.ndarray, "T tile bytes"]
+    boxes: Int[np.ndarray, "N 4"]
+    area: Int[np.ndarray, " N"]
     inner_area: Int[np.ndarray, " N"]
     outer_area: Int[np.ndarray, " N"]
 
-    def window(self, index: int) -> tuple[tuple[int, int], Bool[np.ndarray, "h w"]]:
-        """The (x, y) corner and the pixels of a part of the crop outside of which is background."""
-        full, outline = self.full[index], self.outline[index]
-        (rows,) = np.nonzero((full | outline).any(1))
-        (columns,) = np.nonzero((full | outline).any(0))
-        if not len(rows):
-            return (0, 0), np.zeros((0, 0), bool)
-        tiles = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        stop = np.count_nonzero(self.outline[: index + 1])
-        bits = self.bits[stop - np.count_nonzero(outline) : stop]
+    def __getitem__(self, index: int) -> MaskTiles:
+        """One mask in the tiles of its box, apart from the others."""
+        left, top, right, bottom = (self.boxes[index] // TILE).tolist()
+        box = np.zeros(self.full.shape[1:], bool)
+        box[top : bottom + 1, left : right + 1] = True
+        tiles = np.s_[index, top : bottom + 1, left : right + 1]
+        start, stop = self.starts[index : index + 2]
+        return MaskTiles(
+            corner=(left * TILE, top * TILE),
+            size=(self.size[0] - top * TILE, self.size[1] - left * TILE),
+            full=self.full[tiles],
+            outline=self.outline[tiles],
+            bits=self.bits[start:stop][box[self.outline[index]]],
+        )
 
-        height, width = full[tiles].shape
-        pixels = np.zeros((height, TILE, width, TILE), bool)
-        by_tile = pixels.swapaxes(1, 2)
-        by_tile[full[tiles]] = True
-        by_tile[outline[tiles]] = bits
-        y, x = int(rows[0]) * TILE, int(columns[0]) * TILE
-        shown = pixels.reshape(height * TILE, width * TILE)
-        return (x, y), shown[: self.size[0] - y, : self.size[1] - x]
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where the bits of each mask begin, and where the last end."""
+        return np.cumsum([0, *np.count_nonzero(self.outline, axis=(1, 2))]).tolist()
 
 
 def tiled_masks(
@@ -125,21 +156,50 @@ def _enlarge(
     rows, columns = axes
     tile_area = rows.tile_lengths()[:, None] * columns.tile_lengths()
     outer = (full * tile_area).sum((1, 2))
-    inner = outer.clone()
+    area, inner = outer.clone(), outer.clone()
+    # Which pixel rows and columns of every tile row and column hold foreground.
+    seen_rows = full.any(2)[..., None].repeat(1, 1, TILE)
+    seen_columns = full.any(1)[..., None].repeat(1, 1, TILE)
     places = outline.nonzero()  # (T, 3)
-    bits = np.empty((len(places), TILE, TILE), bool)
+    bits = np.empty((len(places), TILE, TILE // 8), np.uint8)
 
     start, at_once = 0, TILES_AT_ONCE.get(places.device.type, TILES_AT_ONCE["cuda"])
     for chunk in places.split(at_once):
         heights = _exact_heights(low_res_logits, chunk, axes, levels)
         above_outer, above, above_inner = (_above(heights, level) for level in levels.heights)
-        outer.index_add_(0, chunk[:, 0], above_outer.sum((1, 2)).long())
-        inner.index_add_(0, chunk[:, 0], above_inner.sum((1, 2)).long())
-        bits[start : start + len(chunk)] = above.bool().cpu().numpy()
+        mask, row, column = chunk.T
+        for total, tiles in ((outer, above_outer), (area, above), (inner, above_inner)):
+            total.index_add_(0, mask, tiles.sum((1, 2)).long())
+        seen_rows.index_put_((mask, row), above.amax(2).bool(), accumulate=True)
+        seen_columns.index_put_((mask, column), above.amax(1).bool(), accumulate=True)
+        bits[start : start + len(chunk)] = _packed(above).cpu().numpy()
         start += len(chunk)
-    arrays = (full, outline, inner, outer)
-    full, outline, inner, outer = (array.cpu().numpy() for array in arrays)
-    return TiledMasks((rows.length, columns.length), full, outline, bits, inner, outer)
+    seen = (seen_columns.flatten(1)[:, : columns.length], seen_rows.flatten(1)[:, : rows.length])
+    return TiledMasks(
+        (rows.length, columns.length),
+        full.cpu().numpy(),
+        outline.cpu().numpy(),
+        bits,
+        boxes=_boxes(*(axis.cpu().numpy() for axis in seen)),
+        area=area.cpu().numpy(),
+        inner_area=inner.cpu().numpy(),
+        outer_area=outer.cpu().numpy(),
+    )
+
+
+def _boxes(
+    columns: Bool[np.ndarray, "N W"], rows: Bool[np.ndarray, "N H"]
+) -> Int[np.ndarray, "N 4"]:
+    """The inclusive XYXY boxes around what is seen in columns and rows; zeros around nothing."""
+    first = [seen.argmax(1) for seen in (columns, rows)]
+    last = [seen.shape[1] - 1 - seen[:, ::-1].argmax(1) for seen in (columns, rows)]
+    return np.stack(first + last, axis=1) * rows.any(1, keepdims=True)
+
+
+def _packed(above: Float[Tensor, "T tile tile"]) -> UInt8[Tensor, "T tile bytes"]:
+    """Eight pixels to a byte, as `np.packbits` has them."""
+    powers = 2.0 ** torch.arange(7, -1, -1, device=above.device)
+    return (above.unflatten(-1, (-1, 8)) @ powers).byte()
 
 
 def _above(heights: Float[Tensor, "T tile tile"], level: float) -> Float[Tensor, "T tile tile"]:
@@ -178,8 +238,8 @@ def _heights(
 ) -> tuple[Float[Tensor, "T tile tile"], Float[Tensor, " T"]]:
     """The logits of tiles above the floor, and how far rounding may have moved them.
 
-    Pixels beyond the crop lie on the floor. Where matrix products are allowed to round more than
-    fp32 does, they are done in fp64.
+    Pixels beyond the crop lie on the floor. Where matrix products in fp32 are allowed to round more
+    than that (TF32), they are done in fp64.
     """
     rows, columns = axes
     mask, row, column = places.T
@@ -187,7 +247,7 @@ def _heights(
     j = columns.first[column][:, None] + torch.arange(columns.support, device=row.device)
     patches = low_res_logits[mask[:, None, None], i[:, :, None], j[:, None, :]] - floor
     rounding = ROUNDING * patches.abs().amax((1, 2))
-    exact = patches.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
-    dtype = torch.float32 if exact else torch.float64
+    is_exact = torch.get_float32_matmul_precision() == "highest"
+    dtype = torch.float32 if is_exact else torch.float64
     down, across = rows.weights[row].to(dtype), columns.weights[column].to(dtype)
     return (down @ patches.to(dtype)) @ across.mT, rounding

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sam_train.data.run_edges import foreground_box
 from sam_train.inference.automatic.enlarging import enlarged_axis, exact_logits
 from sam_train.inference.automatic.outline_tiles import Levels, tiled_masks
 
@@ -57,7 +58,10 @@ def test_masks_from_tiles_equal_those_of_the_enlarged_logits(
         assert masks.inner_area.tolist() == (expected[group] > 1 + offset).sum((1, 2)).tolist()
         assert masks.outer_area.tolist() == (expected[group] > 1 - offset).sum((1, 2)).tolist()
         for index, logit in enumerate(expected[group]):
-            (x, y), window = masks.window(index)
+            (x, y), window = masks[index].corner, masks[index].window()
             shown = torch.zeros(original, dtype=torch.bool)
             shown[y : y + window.shape[0], x : x + window.shape[1]] = torch.from_numpy(window)
             assert torch.equal(shown, logit > 1)
+            assert masks.area[index] == shown.sum()
+            left, top, right, bottom = foreground_box(shown.numpy())
+            assert masks.boxes[index].tolist() == [left, top, max(right - 1, 0), max(bottom - 1, 0)]

@@ -5,7 +5,13 @@ from torch import Tensor
 
 from sam_train.modeling.build import build_sam_tiny
 from sam_train.modeling.image_encoder.pyramid import ImageEncoderPyramid
-from sam_train.modeling.image_encoder.vit import CPU_TERMS, ImageEncoderViT, RelativeAttention
+from sam_train.modeling.image_encoder.vit import (
+    CPU_TERMS,
+    ImageEncoderViT,
+    RelativeAttention,
+    attend,
+    attend_with_codes,
+)
 from sam_train.modeling.layers import LayerNorm2d
 from sam_train.modeling.maps.cells import fold, fold_twice, unfold_twice
 from sam_train.modeling.mask_decoder import split_details, unfold_quarters
@@ -136,3 +142,14 @@ def test_a_layer_norm_over_channels_has_mean_zero_and_variance_one_in_every_pixe
     x = LayerNorm2d(8)(3 + 5 * torch.randn(2, 8, 3, 3))
     torch.testing.assert_close(x.mean(1), torch.zeros(2, 3, 3), rtol=0, atol=1e-5)
     torch.testing.assert_close(x.var(1, correction=0), torch.ones(2, 3, 3))
+
+
+def test_position_terms_as_channels_give_the_same_attention_and_gradients() -> None:
+    shapes = ((2, 3, 6, 5, 8), (2, 3, 6, 5, 6), (2, 3, 6, 5, 5), (2, 3, 30, 8), (2, 3, 30, 8))
+    results = []
+    for work in (attend, attend_with_codes):
+        torch.manual_seed(0)
+        inputs = [torch.randn(shape, requires_grad=True) for shape in shapes]
+        attended = work(*inputs)
+        results.append([attended, *torch.autograd.grad(attended.square().sum(), inputs)])
+    torch.testing.assert_close(*results)

@@ -58,9 +58,12 @@ class DrawnAnswers(nn.Module):
         rng = np.random.default_rng(0)
         masks = [*masks, ~np.any(masks, axis=0)]
         self.prompts, self.network = prompts, network
-        self.logits = torch.stack([drawn_logits(mask, rng) for mask in masks])
-        self.areas = torch.tensor([int(mask.sum()) for mask in masks])
-        self.iou_pred = torch.from_numpy(rng.uniform(0.78, 0.98, len(masks)).astype(np.float32))
+        logits = torch.stack([drawn_logits(mask, rng) for mask in masks])
+        iou_pred = torch.from_numpy(rng.uniform(0.78, 0.98, len(masks)).astype(np.float32))
+        self.register_buffer("logits", logits, persistent=False)
+        self.register_buffer("iou_pred", iou_pred, persistent=False)
+        areas = torch.tensor([int(mask.sum()) for mask in masks])
+        self.register_buffer("areas", areas, persistent=False)
 
     def forward(self, **inputs: Any) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N M"]]:
         if self.network is not None:
