@@ -40,6 +40,7 @@ def test_an_unknown_benchmark_is_named(capsys):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_its_benchmark_says_so():
+@pytest.mark.parametrize("name", command.ON_GPU)
+def test_without_a_gpu_its_benchmarks_say_so(name):
     with pytest.raises(SystemExit, match="there is no GPU here"):
-        command.main(["gpu"])
+        command.main([name])

@@ -4,6 +4,7 @@
     python -m tools.benchmarks rle_encode      # one
     python -m tools.benchmarks amg_peak        # memory of automatic masks, without a peer
     python -m tools.benchmarks gpu             # encoder and training on one GPU, without a peer
+    python -m tools.benchmarks amg_gpu         # automatic masks by ViT-H on one GPU
     python -m tools.benchmarks annotator       # the annotation page in Chromium, without a peer;
                                                # annotator_vit_b: with ViT-B
 
@@ -36,7 +37,8 @@ MODULES = (
 )
 BENCHMARKS = {module.rpartition(".")[2]: module for module in MODULES}
 PAGES = {"annotator": "tiny", "annotator_vit_b": "vit_b"}  # the model behind the page
-WITHOUT_PEER = ("amg_peak", "gpu", *PAGES)
+ON_GPU = {"gpu": "training.gpu", "amg_gpu": "inference.amg_gpu"}
+WITH_OWN_TABLE = ("amg_peak", *ON_GPU, *PAGES)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,15 +48,15 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    known = (*BENCHMARKS, *WITHOUT_PEER)
+    known = (*BENCHMARKS, *WITH_OWN_TABLE)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     names = parser.parse_args(arguments).names or list(BENCHMARKS)
     if unknown := set(names) - set(known):
         parser.error(f"there is no benchmark {min(unknown)}; there are {', '.join(known)}")
-    if "gpu" in names:
-        on_gpu()
-    for name in PAGES:
-        if name in names:
+    for name in names:
+        if name in ON_GPU:
+            on_gpu(ON_GPU[name])
+        if name in PAGES:
             import_module("tools.benchmarks.annotator").main(PAGES[name])
     # Before torch, OpenCV or NumPy are imported.
     os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     if "amg_peak" in names:
         import_module("tools.benchmarks.inference.amg_peak").main()
-    names = [name for name in names if name not in WITHOUT_PEER]
+    names = [name for name in names if name not in WITH_OWN_TABLE]
     if not names:
         return
     equal = [
@@ -72,13 +74,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit("benchmarks: the results of ours and of the peer differ, see the table.")
 
 
-def on_gpu() -> None:
-    """Prints the throughput on a GPU, if there is one."""
+def on_gpu(module: str) -> None:
+    """Runs a benchmark of a GPU, if there is one."""
     import torch
 
     if not torch.cuda.is_available():
         sys.exit("benchmarks: there is no GPU here, so the throughput on one is not measured.")
-    import_module("tools.benchmarks.training.gpu").main()
+    import_module(f"tools.benchmarks.{module}").main()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 # long, as run lengths, so that memory stays bounded.
 MAX_BITS = 2**17
 
+
 @dataclass(frozen=True)
 class Candidate:
     """One mask in the frame of the original image. The box is inclusive, as SAM's are.

@@ -41,7 +41,7 @@ def main() -> None:
         answer_with(model, masks)
         model.to(device)
 
-    def ours(**options: bool) -> Work:
+    def ours(**options: Any) -> Work:
         generator = SamAutomaticMaskGenerator(sam, **options, **SETTINGS)
         return lambda: generator.generate(image)
 
@@ -87,13 +87,8 @@ def smallest_iou(found: Records, expected: Records) -> str:
     """The smallest IoU of masks in the same place of two lists, or how their numbers differ."""
     if len(found) != len(expected):
         return f"{len(found)} masks beside {len(expected)}"
-    pairs = zip(found, expected, strict=True)
-    return f"{min(coco_mask.iou([a], [b], [0]).item() for a, b in rles(pairs)):.6f}"
-
-
-def rles(pairs: Any) -> Any:
-    return ((a["segmentation"], b["segmentation"]) for a, b in pairs)
-
-
-if __name__ == "__main__":
-    main()
+    ious = (
+        coco_mask.iou([a["segmentation"]], [b["segmentation"]], [0]).item()
+        for a, b in zip(found, expected, strict=True)
+    )
+    return f"{min(ious):.6f}"
