@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -37,22 +37,39 @@ def image_of_file(key: str, file: Path, masks: Callable[[], list[Rle]] = no_mask
 
 
 def find_images(folder: str | os.PathLike[str], *, option: str, name: str) -> list[Path]:
-    """All image files below the folder, sorted, without hidden ones.
+    """All image files below the folder, sorted, without hidden ones; links are followed.
 
     A folder that is missing or holds no image is an error that names `option`, the key of the
     set's config that gave it.
     """
     root = require_folder(folder, option=option, name=name)
     files = sorted(
-        file
-        for file in root.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(root).parts)
-        and file.is_file()
+        place / name
+        for place, names in folders_below(root)
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+        and not name.startswith(".")
+        and (place / name).is_file()
     )
     if not files:
         raise ValueError(f"{name}: {root} holds no image; set `{option}` to a folder of images")
     return files
+
+
+def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folder and all below it with their files' names, without hidden ones.
+
+    A folder that links lead to several times, or that holds a link to itself, comes once.
+    """
+    seen: set[str] = set()
+    for place, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        yield Path(place), names
 
 
 def require_folder(folder: str | os.PathLike[str], *, option: str, name: str) -> Path:

@@ -31,6 +31,17 @@ def test_keys_are_unique_and_safe_as_file_names(tmp_path: Path, save) -> None:
     assert {"a-b", "my-photo-1-v2"} <= set(keys)
 
 
+def test_folders_that_are_links_are_followed_once(tmp_path: Path, save) -> None:
+    pool = tmp_path / "pool"
+    save(tmp_path / "elsewhere/a.png")
+    save(pool / "b.png")
+    for link in ("first", "second"):
+        (pool / link).symlink_to(tmp_path / "elsewhere")
+    (pool / "loop").symlink_to(pool)
+
+    assert [image.key for image in ImageFolder("photos", pool)] == ["b", "first-a"]
+
+
 def test_an_image_of_a_folder_is_read_when_asked_for(tmp_path: Path, save) -> None:
     save(tmp_path / "a.png")
     (image,) = ImageFolder("photos", str(tmp_path))
