@@ -2,18 +2,18 @@
 
 What SA-1B's 11 M images (1500 x 2250) cost on 256 GPUs, on paper:
 
-- Masks: 0.32 s an image without crops (`amg_gpu` on an H100), 11 M x 0.32 s / 256 = 3.8 h, 800
-  images a second. SA-1B's 20 crops are twice as many points more and 20 embeddings, by that measure
-  1.5 s an image: 18 h, 170 images a second.
-- The pool is the first to choke, without crops. Readers on one machine look for twins, 31 ms of CPU an image; one
-  process lists the pool and writes the shards, 3 ms: with 12 cores or more 330 images a second, 9 h
-  for all. Cut the pool into 8 folders, run each with 32 workers from a node of its own, and join
-  the versions (`tools.dataset merge`): the GPUs wait 70 minutes until it is read.
+- Masks: 0.5 s an image without crops (`amg_gpu` on an H100, bf16), 11 M x 0.5 s / 256 = 6 h, 512
+  images a second. SA-1B's 20 crops are twice as many points more and 20 embeddings: 2 s an image by
+  estimate, 24 h, 128 images a second.
+- Without crops the pool is the first to choke. Readers on one machine look for twins, 31 ms of CPU
+  an image; one process lists the pool and writes the shards, 3 ms: with 12 cores or more 330 images
+  a second, 9 h for all. Cut the pool into 8 folders, run each with 32 workers from a node of its
+  own, and join the versions (`tools.dataset merge`): the GPUs wait 70 minutes until it is read.
 - Memory of that process: 1 kB an image, 11 GB for all, 1.4 GB for one of 8 parts. Workers of the
   fully automatic phase hold nothing of the pool.
-- The disk that all see: 800 images a second of 1 MB are 0.8 GB/s, read once by the workers, and
+- The disk that all see: 512 images a second of 1 MB are 0.5 GB/s, read once by the workers, and
   read twice and written once by the processes above.
-- Shards of 1000 images take 5 minutes, 25 with crops: a killed worker loses half of one on average,
+- Shards of 1000 images take 8 minutes, 33 with crops: a killed worker loses half of one on average,
   and the last worker of a part is up to one later than the first.
 """
 

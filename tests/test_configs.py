@@ -115,6 +115,16 @@ def test_every_experiment_composes(experiment: str) -> None:
     check(composed(entry_of(experiment), f"experiment={experiment}"))
 
 
+@pytest.mark.parametrize("experiment", ["distill_tiny", "distill_sami"])
+def test_a_distillation_in_two_parts_has_as_many_steps_as_one(experiment: str) -> None:
+    cfg = composed("train", f"experiment={experiment}")
+    first = composed("train", f"experiment={experiment}", "distillation=masked_first", *TEACHER)
+    assert 2 * first.max_steps == cfg.max_steps
+    more = [f"experiment={experiment}", "whole_steps=8", "half_steps=4"]
+    assert composed("train", *more, "distillation=from_scratch").max_steps == 8
+    assert composed("train", *more, "distillation=then_whole").max_steps == 4
+
+
 @pytest.mark.parametrize("group", sorted(set(groups()) - {"experiment"}))
 def test_every_choice_of_a_group_composes(group: str) -> None:
     entries = [entry for entry in ENTRY_POINTS.values() if group in chosen_groups(entry)]

@@ -27,11 +27,11 @@ from sam_train.inference.automatic.outline_tiles import Levels
 from sam_train.inference.automatic.rules import MaskRules, best_masks, without_same_masks
 from sam_train.inference.point_grid import chosen_grids, layer_crops
 from sam_train.inference.predictor import SamPredictor, check_image
-from sam_train.modeling.compiled import compile_encoder
+from sam_train.modeling.compiled import compile_blocks
 
 DEFAULT_RULES = MaskRules()
-COUNTS_FROM_0 = ("crop_n_layers", "min_mask_region_area")
-COUNTS_FROM_1 = ("points_per_batch", "crops_per_batch", "crop_n_points_downscale_factor")
+FROM_0 = ("stability_score_offset", "crop_n_layers", "min_mask_region_area")
+FROM_1 = ("points_per_batch", "crops_per_batch", "crop_n_points_downscale_factor")
 THRESHOLDS = (
     "pred_iou_thresh",
     "stability_score_thresh",
@@ -70,14 +70,12 @@ class SamAutomaticMaskGenerator:
         bf16: bool = False,
         compiled: bool = False,
     ) -> None:
-        """Beyond the official arguments: `crops_per_batch` crops are encoded at once, `bf16` runs
-        the model under autocast, and `compiled` hands its networks to torch.compile, which takes a
-        minute at the first image. All three change the logits in their last digits.
+        """Beyond the official arguments: `crops_per_batch` crops are encoded at once; `bf16` runs
+        the model under autocast; `compiled` compiles encoder and decoder of the model itself, for
+        all who use it, which takes a minute at the first image. Logits then differ by rounding, in
+        bf16 from the third digit on.
         """
         self.predictor = SamPredictor(model)
-        if compiled:
-            compile_encoder(model.image_encoder)
-            model.mask_decoder.compile()
         self.points_per_batch = points_per_batch
         self.pred_iou_thresh = pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh
@@ -96,6 +94,9 @@ class SamAutomaticMaskGenerator:
         self.point_grids = chosen_grids(
             points_per_side, point_grids, crop_n_layers, crop_n_points_downscale_factor
         )
+        if compiled:
+            compile_blocks(model.image_encoder)
+            model.mask_decoder.compile()
 
     def _check_settings(self) -> None:
         if self.output_mode not in OUTPUT_MODES:
@@ -106,8 +107,8 @@ class SamAutomaticMaskGenerator:
                 f"crop_overlap_ratio must be at least 0 and below 1, not {self.crop_overlap_ratio}."
             )
         given = vars(self)
-        check_at_least(0, **{name: given[name] for name in COUNTS_FROM_0})
-        check_at_least(1, **{name: given[name] for name in COUNTS_FROM_1})
+        check_at_least(0, **{name: given[name] for name in FROM_0})
+        check_at_least(1, **{name: given[name] for name in FROM_1})
         check_no_nan(**{name: given[name] for name in THRESHOLDS})
 
     def generate(self, image: np.ndarray) -> list[dict[str, Any]]:
@@ -182,7 +183,7 @@ class SamAutomaticMaskGenerator:
         return [PlannedCrop(image, box, self.point_grids[layer]) for layer, box in crops]
 
 
-def check_at_least(lowest: int, **settings: int) -> None:
+def check_at_least(lowest: int, **settings: int | float) -> None:
     for name, value in settings.items():
         if value < lowest:
             raise ValueError(f"{name} must be at least {lowest}, not {value}.")

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from sam_train.data.rle import encode_mask
 from tools.benchmarks import __main__ as command
 from tools.benchmarks.comparison import Comparison, peak_mb, report
+from tools.benchmarks.inference.amg_gpu import are_same
 
 
 def busy(steps: int):
@@ -44,3 +46,12 @@ def test_an_unknown_benchmark_is_named(capsys):
 def test_without_a_gpu_its_benchmarks_say_so(name):
     with pytest.raises(SystemExit, match="there is no GPU here"):
         command.main([name])
+
+
+def test_masks_of_two_lists_are_the_same_in_number_place_and_shape():
+    mask = np.zeros((20, 30), bool)
+    mask[5:, 5:] = True
+    masks = [{"segmentation": encode_mask(each)} for each in (mask, ~mask)]
+    assert are_same(masks, masks) and are_same([], [])
+    assert not are_same(masks, masks[::-1])
+    assert not are_same(masks, masks[:1])

@@ -1,6 +1,6 @@
 """Times our code beside a public peer's on the same input, after their results were compared.
 
-    python -m tools.benchmarks                 # all of them
+    python -m tools.benchmarks                 # all that have a peer, on the CPU
     python -m tools.benchmarks rle_encode      # one
     python -m tools.benchmarks amg_peak        # memory of automatic masks, without a peer
     python -m tools.benchmarks gpu             # encoder and training on one GPU, without a peer
@@ -8,9 +8,9 @@
     python -m tools.benchmarks annotator       # the annotation page in Chromium, without a peer;
                                                # annotator_vit_b: with ViT-B
 
-One thread, medians of CPU time of alternating runs: what else the machine does disturbs it less
-than the clock. The exit status is 1 where the results differ; a target that is missed is only
-said. The last line of each is a JSON object with the same numbers.
+Those with a peer on the CPU: one thread, medians of CPU time of alternating runs: what else the
+machine does disturbs it less than the clock. The exit status is 1 where the results differ; a
+target that is missed is only said. The last line of each is JSON with the same numbers.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def on_gpu(module: str) -> None:
     import torch
 
     if not torch.cuda.is_available():
-        sys.exit("benchmarks: there is no GPU here, so the throughput on one is not measured.")
+        sys.exit("benchmarks: there is no GPU here, so nothing is measured on one.")
     import_module(f"tools.benchmarks.{module}").main()
 
 

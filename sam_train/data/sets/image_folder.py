@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -44,12 +45,12 @@ def find_images(folder: str | os.PathLike[str], *, option: str, name: str) -> li
     """
     root = require_folder(folder, option=option, name=name)
     files = sorted(
-        place / name
+        place / file
         for place, names in folders_below(root)
-        for name in names
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES
-        and not name.startswith(".")
-        and (place / name).is_file()
+        for file in names
+        if Path(file).suffix.lower() in IMAGE_SUFFIXES
+        and not file.startswith(".")
+        and (place / file).is_file()
     )
     if not files:
         raise ValueError(f"{name}: {root} holds no image; set `{option}` to a folder of images")
@@ -59,17 +60,20 @@ def find_images(folder: str | os.PathLike[str], *, option: str, name: str) -> li
 def folders_below(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """The folder and all below it with their files' names, without hidden ones.
 
-    A folder that links lead to several times, or that holds a link to itself, comes once.
+    A folder that links lead to several times, or that holds a link to itself, comes once; links
+    come last, so that a folder that is below the root itself keeps its own name.
     """
-    seen: set[str] = set()
-    for place, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        yield Path(place), names
+    waiting, seen = deque([root]), set[str]()
+    while waiting:
+        for place, folders, names in os.walk(waiting.popleft()):
+            if (real := os.path.realpath(place)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+            below = [Path(place, folder) for folder in folders]
+            waiting.extend(folder for folder in below if folder.is_symlink())
+            yield Path(place), names
 
 
 def require_folder(folder: str | os.PathLike[str], *, option: str, name: str) -> Path:

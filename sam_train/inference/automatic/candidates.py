@@ -18,9 +18,9 @@ Box = tuple[int, int, int, int]  # XYXY
 Point = tuple[float, float]
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
-# A mask waits for NMS, which most do not outlive, as tiles; one of more bytes, whose outline is
-# long, as run lengths, so that memory stays bounded.
-MAX_BITS = 2**17
+# A mask waits for NMS, which most do not outlive, as tiles; where the outline's take more bytes
+# than this (256 tiles), as run lengths, so that memory stays bounded.
+MAX_OUTLINE_BYTES = 2**17
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Candidate:
             return encode_window(self.mask.window(), corner=(x0 + x, y0 + y), size=size)
         return self.mask
 
-    def bounded(self, size: tuple[int, int]) -> "Candidate":
-        """The same candidate, as run lengths where its tiles are many."""
-        if isinstance(self.mask, MaskTiles) and self.mask.bits.nbytes > MAX_BITS:
+    def within_memory(self, size: tuple[int, int]) -> "Candidate":
+        """The same candidate, as run lengths where its outline is long."""
+        if isinstance(self.mask, MaskTiles) and self.mask.bits.nbytes > MAX_OUTLINE_BYTES:
             return replace(self, mask=self.rle(size))
         return self
 

@@ -32,25 +32,10 @@ def cleaned_candidate(
     if not cleaned.changed:
         return replace(candidate, mask=rle), False, cleaned.largest
 
-    mask, box = tight_mask(cleaned.mask, corner)
+    mask, box = _tight(cleaned.mask, corner)
     rle = encode_window(mask, corner=box[:2], size=size)
     area = int(np.count_nonzero(mask))
     return replace(candidate, mask=rle, box=box, area=area), True, cleaned.largest
-
-
-def tight_mask(
-    window: Bool[np.ndarray, "h w"], corner: tuple[int, int]
-) -> tuple[Bool[np.ndarray, "_ _"], Box]:
-    """What the window at the (x, y) `corner` holds, and the inclusive box around it.
-
-    The box of an empty mask is zeros.
-    """
-    left, top, right, bottom = foreground_box(window)
-    mask = window[top:bottom, left:right]
-    if not mask.size:
-        return mask, (0, 0, 0, 0)
-    x, y = corner
-    return mask, (x + left, y + top, x + right - 1, y + bottom - 1)
 
 
 def cleaned_candidates(
@@ -72,3 +57,15 @@ def cleaned_candidates(
             cleaned.append(candidate)
             untouched.append(float(not changed))
     return after_box_nms(cleaned, torch.tensor(untouched), nms_thresh)
+
+
+def _tight(
+    window: Bool[np.ndarray, "h w"], corner: tuple[int, int]
+) -> tuple[Bool[np.ndarray, "_ _"], Box]:
+    """The window cut to its foreground, and the inclusive XYXY box of that; zeros if empty."""
+    left, top, right, bottom = foreground_box(window)
+    mask = window[top:bottom, left:right]
+    if not mask.size:
+        return mask, (0, 0, 0, 0)
+    x, y = corner
+    return mask, (x + left, y + top, x + right - 1, y + bottom - 1)

@@ -106,9 +106,9 @@ def _passing_candidates(
     thresholds: MaskThresholds,
     counts: Counter[str],
 ) -> list[Candidate]:
-    """What passes the filters after the first two, which look at areas and boxes alone."""
+    """What passes stability, size and crop edge: areas and boxes decide, no pixel is looked at."""
     stability = torch.from_numpy(masks.inner_area) / torch.from_numpy(masks.outer_area)
-    boxes = torch.from_numpy(masks.boxes + np.tile(crop.box[:2], 2))
+    boxes = torch.from_numpy(masks.boxes + np.array(crop.box[:2] * 2))
     passing = torch.ones(len(boxes), dtype=torch.bool)
     if thresholds.stability > 0:
         passing &= stability >= thresholds.stability
@@ -132,6 +132,6 @@ def _passing_candidates(
             stability_score=scores[i],
             points=((points[i][0] + x0, points[i][1] + y0),),
             crop_box=crop.box,
-        ).bounded(crop.image_size)
+        ).within_memory(crop.image_size)
         for i in passing.nonzero().flatten().tolist()
     ]

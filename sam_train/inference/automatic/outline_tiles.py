@@ -15,10 +15,10 @@ from torch import Tensor
 
 from sam_train.inference.automatic.enlarging import TILE, Axis, exact_logits
 
-# Tiles that are enlarged at once: 2 MB of logits on a CPU, which stay in its second cache.
-TILES_AT_ONCE = {"cpu": 128, "cuda": 2**14}
 # Tiles of masks that are held at once, a bit for each pixel: 4 MB.
 MAX_TILES = 2**13
+# Tiles that are enlarged at once: 2 MB of logits on a CPU, which stay in its second cache.
+TILES_AT_ONCE = {"cpu": 128, "cuda": MAX_TILES}
 
 # How far a composed product may lie from the two resizes, relative to the logits around it:
 # about sixty units in the last place of fp32, three times the bound of the roundings' sum.
@@ -64,7 +64,7 @@ class MaskTiles:
     bits: UInt8[np.ndarray, "T tile bytes"]
 
     def window(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels of the tiles."""
+        """The pixels from the corner on; outside of them the crop is background."""
         height, width = self.full.shape
         pixels = np.zeros((height, TILE, width, TILE), bool)
         by_tile = pixels.swapaxes(1, 2)
@@ -76,9 +76,10 @@ class MaskTiles:
 
 @dataclass(frozen=True)
 class TiledMasks:
-    """N masks of one crop of `size` (H, W), as `MaskTiles` has one; their tiles are in order.
+    """N masks of one crop of `size` (H, W), each as in `MaskTiles`; `bits` in the order of masks.
 
-    The boxes are XYXY, their ends inclusive; that of an empty mask is zeros.
+    `inner_area` and `outer_area` are those at the highest and the lowest level. The boxes are XYXY,
+    their ends inclusive; that of an empty mask is zeros.
     """
 
     size: tuple[int, int]
@@ -91,22 +92,22 @@ class TiledMasks:
     outer_area: Int[np.ndarray, " N"]
 
     def __getitem__(self, index: int) -> MaskTiles:
-        """One mask in the tiles of its box, apart from the others."""
+        """One mask, in copies of the tiles of its box, so that it keeps no others in memory."""
         left, top, right, bottom = (self.boxes[index] // TILE).tolist()
         box = np.zeros(self.full.shape[1:], bool)
         box[top : bottom + 1, left : right + 1] = True
         tiles = np.s_[index, top : bottom + 1, left : right + 1]
-        start, stop = self.starts[index : index + 2]
+        start, stop = self._starts[index : index + 2]
         return MaskTiles(
             corner=(left * TILE, top * TILE),
             size=(self.size[0] - top * TILE, self.size[1] - left * TILE),
-            full=self.full[tiles],
-            outline=self.outline[tiles],
+            full=self.full[tiles].copy(),
+            outline=self.outline[tiles].copy(),
             bits=self.bits[start:stop][box[self.outline[index]]],
         )
 
     @cached_property
-    def starts(self) -> list[int]:
+    def _starts(self) -> list[int]:
         """Where the bits of each mask begin, and where the last end."""
         return np.cumsum([0, *np.count_nonzero(self.outline, axis=(1, 2))]).tolist()
 
@@ -114,7 +115,10 @@ class TiledMasks:
 def tiled_masks(
     low_res_logits: Float[Tensor, "N h w"], axes: tuple[Axis, Axis], levels: Levels
 ) -> Iterator[tuple[slice, TiledMasks]]:
-    """The masks in groups of bounded memory, each with its place among all."""
+    """The masks in groups of bounded memory, each with its place among all.
+
+    ValueError where a logit is not finite.
+    """
     full, outline = _sort_tiles(low_res_logits, axes, levels)
     for group in _groups(outline.sum((1, 2)).tolist()):
         yield group, _enlarge(low_res_logits[group], full[group], outline[group], axes, levels)
@@ -141,6 +145,11 @@ def _sort_tiles(
     support = columns.first[:, None] + torch.arange(columns.support, device=columns.first.device)
     lowest = torch.stack([band.amin(1) for band in bands], 1)[..., support].amin(-1)
     highest = torch.stack([band.amax(1) for band in bands], 1)[..., support].amax(-1)
+    if not (torch.isfinite(lowest) & torch.isfinite(highest)).all():
+        raise ValueError(
+            "the model answers with masks of NaN or infinite logits: its weights are damaged, or "
+            "too large for the precision; try another checkpoint, or without bf16"
+        )
     rounding = ROUNDING * torch.maximum(highest - levels.floor, levels.floor - lowest)
     full = lowest > inner + rounding
     return full, ~full & (highest > outer - rounding)
@@ -153,6 +162,7 @@ def _enlarge(
     axes: tuple[Axis, Axis],
     levels: Levels,
 ) -> TiledMasks:
+    """The masks in the tiles of their outlines, with areas and boxes from the same pass."""
     rows, columns = axes
     tile_area = rows.tile_lengths()[:, None] * columns.tile_lengths()
     outer = (full * tile_area).sum((1, 2))
@@ -163,6 +173,7 @@ def _enlarge(
     places = outline.nonzero()  # (T, 3)
     bits = np.empty((len(places), TILE, TILE // 8), np.uint8)
 
+    # Enlarges the outlines, a part of the tiles at a time.
     start, at_once = 0, TILES_AT_ONCE.get(places.device.type, TILES_AT_ONCE["cuda"])
     for chunk in places.split(at_once):
         heights = _exact_heights(low_res_logits, chunk, axes, levels)
@@ -199,7 +210,7 @@ def _boxes(
 def _packed(above: Float[Tensor, "T tile tile"]) -> UInt8[Tensor, "T tile bytes"]:
     """Eight pixels to a byte, as `np.packbits` has them."""
     powers = 2.0 ** torch.arange(7, -1, -1, device=above.device)
-    return (above.unflatten(-1, (-1, 8)) @ powers).byte()
+    return (above.unflatten(-1, (-1, 8)) @ powers.to(above.dtype)).byte()
 
 
 def _above(heights: Float[Tensor, "T tile tile"], level: float) -> Float[Tensor, "T tile tile"]:
@@ -220,10 +231,11 @@ def _exact_heights(
     distance = torch.minimum(distance, (distance - levels.offset).abs_())  # to the nearest level
     (unsure,) = (distance.amin((1, 2)) <= rounding).nonzero(as_tuple=True)
     which, y, x = (distance[unsure] <= rounding[unsure, None, None]).nonzero(as_tuple=True)
-    tile = unsure[which]
-
-    mask, row, column = places[tile].T
-    logits = exact_logits(low_res_logits, axes, mask, row * TILE + y, column * TILE + x)
+    mask, row, column = places[unsure[which]].T
+    at = (row * TILE + y, column * TILE + x)
+    inside = (at[0] < axes[0].length) & (at[1] < axes[1].length)
+    tile, y, x = unsure[which][inside], y[inside], x[inside]
+    logits = exact_logits(low_res_logits, axes, mask[inside], at[0][inside], at[1][inside])
     passed = sum((logits > level).long() for level in levels.logits)
     between = heights.new_tensor([0, (low + middle) / 2, (middle + high) / 2, high + 1])
     heights[tile, y, x] = between[passed]
@@ -238,8 +250,8 @@ def _heights(
 ) -> tuple[Float[Tensor, "T tile tile"], Float[Tensor, " T"]]:
     """The logits of tiles above the floor, and how far rounding may have moved them.
 
-    Pixels beyond the crop lie on the floor. Where matrix products in fp32 are allowed to round more
-    than that (TF32), they are done in fp64.
+    Pixels beyond the crop lie on the floor. Products are done in fp64 where those in fp32 may round
+    to fewer bits (TF32, bf16).
     """
     rows, columns = axes
     mask, row, column = places.T
@@ -247,7 +259,14 @@ def _heights(
     j = columns.first[column][:, None] + torch.arange(columns.support, device=row.device)
     patches = low_res_logits[mask[:, None, None], i[:, :, None], j[:, None, :]] - floor
     rounding = ROUNDING * patches.abs().amax((1, 2))
-    is_exact = torch.get_float32_matmul_precision() == "highest"
-    dtype = torch.float32 if is_exact else torch.float64
+    dtype = torch.float32 if products_are_fp32() else torch.float64
     down, across = rows.weights[row].to(dtype), columns.weights[column].to(dtype)
     return (down @ patches.to(dtype)) @ across.mT, rounding
+
+
+def products_are_fp32() -> bool:
+    """Whether matrix products of fp32 round as fp32 does."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # it was set for a backend alone, to something else
+        return False

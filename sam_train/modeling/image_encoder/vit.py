@@ -17,10 +17,10 @@ CPU_TERMS = 2**22
 # The same in a graph, which lists what is done for every few rows: 130 MB, and 7 steps instead of
 # 64 in a global block of ViT-B.
 EXPORTED_TERMS = 2**25
-# On a GPU terms are channels where there are so many times as many cells as rows and columns: a
-# global block of ViT-H takes 3.6 instead of 8.9 ms for eight images, but one of windows 1.6 instead
-# of 0.7, and a step of training 0.84 instead of 0.68 s (one H100, bf16).
-CHANNELS_PAY = 8
+# On a GPU terms are channels in grids with more than so many times as many cells as rows and
+# columns together: a global block of ViT-H takes 3.6 instead of 8.9 ms for eight images, but one of
+# windows 1.6 instead of 0.7. Not in training: a step took 0.84 instead of 0.68 s (H100, bf16).
+CELLS_PER_SIDE = 8
 
 
 class ImageEncoderViT(LayersOfBlocks, VisionTransformerSAM):
@@ -68,8 +68,7 @@ class RelativeAttention(nn.Module):
     The weights are those of the timm layer that it takes the place of, and so are the results.
     On a CPU without gradients the terms, a number for each pair of cells and head, are made for
     a few rows of queries at a time, and the scores never (`scaled_dot_product_attention`). On a
-    GPU they are not made either where the whole image is seen, save in training
-    (`attend_with_codes`).
+    GPU, outside of training, those of large grids are not made at all (`attend_with_codes`).
     """
 
     def __init__(self, attention: Attention) -> None:
@@ -87,7 +86,8 @@ class RelativeAttention(nn.Module):
 
         k, v = k.flatten(2, 3), v.flatten(2, 3)  # (B, heads, HW, c)
         step = self._rows_at_once(q)
-        if q.is_cuda and not self.training and height * width > CHANNELS_PAY * (height + width):
+        cells, sides = height * width, height + width
+        if q.is_cuda and not self.training and cells > CELLS_PER_SIDE * sides:
             x = attend_with_codes(q, down, right, k, v)
         elif step < height:
             x = attend_by_rows(q, k, v, down, right, step=step)
@@ -149,7 +149,7 @@ def attend_with_codes(
     k: Float[Tensor, "B heads HW c"],
     v: Float[Tensor, "B heads HW c"],
 ) -> Float[Tensor, "B heads HW c"]:
-    """Attention whose position terms are more channels of the products.
+    """Attention with the position terms as further channels of queries and keys.
 
     Each cell gets a one-hot code of its row and one of its column as further channels of its key,
     and the terms become further channels of the query, so that their product picks the right two.

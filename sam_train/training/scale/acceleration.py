@@ -8,7 +8,7 @@ from torch import Tensor
 from torch._dynamo import maybe_mark_dynamic
 
 from sam_train.interaction.prompts import Prompts
-from sam_train.modeling.compiled import compile_encoder
+from sam_train.modeling.compiled import compile_blocks
 from sam_train.modeling.sam import Sam
 
 Decode = Callable[[Tensor, Prompts, Tensor], tuple[Tensor, Tensor]]
@@ -38,7 +38,7 @@ class Acceleration:
                 )
             encoder.set_grad_checkpointing(True)
         if self.compile_encoder:
-            compile_encoder(encoder, self.backend)
+            compile_blocks(encoder, self.backend)
         if self.compile_decoder:
             decode = bucketed(torch.compile(sam.decode, backend=self.backend))
             setattr(sam, "decode", decode)  # noqa: B010  (mypy takes methods for constant)

@@ -35,11 +35,13 @@ def test_folders_that_are_links_are_followed_once(tmp_path: Path, save) -> None:
     pool = tmp_path / "pool"
     save(tmp_path / "elsewhere/a.png")
     save(pool / "b.png")
+    save(pool / "own/c.png")
+    (pool / "alias").symlink_to(pool / "own")
     for link in ("first", "second"):
         (pool / link).symlink_to(tmp_path / "elsewhere")
     (pool / "loop").symlink_to(pool)
 
-    assert [image.key for image in ImageFolder("photos", pool)] == ["b", "first-a"]
+    assert [image.key for image in ImageFolder("photos", pool)] == ["b", "first-a", "own-c"]
 
 
 def test_an_image_of_a_folder_is_read_when_asked_for(tmp_path: Path, save) -> None:

@@ -1,10 +1,12 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from sam_train.data.run_edges import foreground_box
 from sam_train.inference.automatic.enlarging import enlarged_axis, exact_logits
-from sam_train.inference.automatic.outline_tiles import Levels, tiled_masks
+from sam_train.inference.automatic.outline_tiles import Levels, products_are_fp32, tiled_masks
 
 CPU = torch.device("cpu")
 GEOMETRIES = [  # low-resolution side, input frame, size in it, original size
@@ -39,6 +41,21 @@ def test_a_pixel_is_the_official_one_to_the_last_bit(
     places = torch.meshgrid(*map(torch.arange, expected.shape), indexing="ij")
     mask, y, x = (place.flatten() for place in places)
     assert torch.equal(exact_logits(logits.flatten(0, 1), axes, mask, y, x), expected.flatten())
+
+
+@pytest.fixture
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What matrix products may round to, which is restored."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(request.param)
+    yield torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"], indirect=True)
+def test_products_that_may_round_to_fewer_bits_are_done_in_fp64(precision: str) -> None:
+    test_masks_from_tiles_equal_those_of_the_enlarged_logits(*GEOMETRIES[0], 5.0, 1.0)
+    assert products_are_fp32() == (precision == "highest")
 
 
 @pytest.mark.parametrize(("low_res", "frame", "inside", "original"), GEOMETRIES)

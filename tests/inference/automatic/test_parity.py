@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_train import SamAutomaticMaskGenerator
+from sam_train.inference.automatic import candidates
 from sam_train.modeling.sam import Sam
 
 SIDE, LOW_RES = 128, 32
@@ -121,3 +122,14 @@ def test_masks_equal_the_official_ones(
     official = segment_anything.SamAutomaticMaskGenerator(peer, **settings).generate(image)
     assert ours or shapes is everywhere
     np.testing.assert_equal(ours, official)
+
+
+@pytest.mark.parametrize(("shapes", "size", "settings"), CASES[:9])
+def test_masks_with_long_outlines_wait_as_run_lengths(
+    shapes: Callable[[Tensor, Tensor], Tensor],
+    size: tuple[int, int],
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "MAX_OUTLINE_BYTES", 0)
+    test_masks_equal_the_official_ones(shapes, size, settings)

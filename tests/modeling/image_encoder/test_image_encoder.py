@@ -153,3 +153,16 @@ def test_position_terms_as_channels_give_the_same_attention_and_gradients() -> N
         attended = work(*inputs)
         results.append([attended, *torch.autograd.grad(attended.square().sum(), inputs)])
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.gpu
+def test_attention_to_a_large_grid_on_a_gpu_is_that_on_a_cpu() -> None:
+    torch.manual_seed(0)
+    attention = RelativeAttention(Attention(16, num_heads=2, use_rel_pos=True, input_size=(32, 32)))
+    torch.nn.init.normal_(attention.rel_pos_h)
+    torch.nn.init.normal_(attention.rel_pos_w)
+    x = torch.randn(2, 32, 32, 16)
+    with torch.no_grad():
+        expected = attention.eval()(x)
+        attended = attention.cuda()(x.cuda()).cpu()
+    torch.testing.assert_close(attended, expected, rtol=1e-3, atol=1e-4)

@@ -65,6 +65,11 @@ class DrawnAnswers(nn.Module):
         areas = torch.tensor([int(mask.sum()) for mask in masks])
         self.register_buffer("areas", areas, persistent=False)
 
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        """Compiles the network alone: a graph with the answers would leave it out as unused."""
+        if self.network is not None:
+            self.network.compile(*arguments, **options)
+
     def forward(self, **inputs: Any) -> tuple[Float[Tensor, "N M h w"], Float[Tensor, "N M"]]:
         if self.network is not None:
             self.network(**inputs)
