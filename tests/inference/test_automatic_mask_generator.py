@@ -120,6 +120,7 @@ def test_an_image_without_masks_gives_no_records_from_crops_either(
         ({"point_grids": [np.zeros((1, 2))]}, "exactly one of points_per_side and point_grids"),
         ({"output_mode": "polygon"}, "must be one of binary_mask.*'polygon'"),
         ({"points_per_batch": 0}, "points_per_batch must be at least 1"),
+        ({"stability_score_offset": -1.0}, "stability_score_offset must be at least 0"),
         ({"crop_n_layers": -1}, "crop_n_layers must be at least 0"),
         ({"crop_n_points_downscale_factor": 0}, "must be at least 1, not 0"),
         ({"crop_overlap_ratio": 1.0}, "at least 0 and below 1, not 1.0"),

@@ -93,6 +93,7 @@ CASES: list[tuple[Callable[[Tensor, Tensor], Tensor], tuple[int, int], dict[str,
     (frayed, (150, 100), {"min_mask_region_area": 60, "stability_score_thresh": 0.2}),
     (frayed, (211, 160), EVERYTHING | {"crop_n_layers": 1, "min_mask_region_area": 25}),
     (frayed, (64, 64), EVERYTHING | {"stability_score_offset": 0.0}),
+    (frayed, (150, 90), EVERYTHING | {"stability_score_offset": 1e6}),
     (stripes, (128, 300), {"pred_iou_thresh": 0.9, "stability_score_thresh": 0.7}),
     (stripes, (257, 129), EVERYTHING),
     (half_planes, (129, 191), {"stability_score_thresh": 0.9}),
@@ -133,3 +134,10 @@ def test_masks_with_long_outlines_wait_as_run_lengths(
 ) -> None:
     monkeypatch.setattr(candidates, "MAX_OUTLINE_BYTES", 0)
     test_masks_equal_the_official_ones(shapes, size, settings)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan")])
+def test_logits_that_are_not_finite_are_refused(value: float) -> None:
+    sam = Sam(NoEncoder(), Clicks(), Answers(lambda x, y: discs(x, y) + value)).eval()
+    with pytest.raises(ValueError, match="NaN or infinite logits"):
+        SamAutomaticMaskGenerator(sam, **EVERYTHING).generate(np.zeros((90, 70, 3), np.uint8))
