@@ -32,8 +32,9 @@ def embed_version(
 ) -> int:
     """Fills a cache with the embeddings of a version, shard by shard, and returns their number.
 
-    Every image is seen whole, as at inference. Raises OSError at the start where the disk has
-    not the room for all. Finished shards are kept, so an interrupted run goes on.
+    Every image is seen whole, as at inference. Raises at the start OSError where the disk has not
+    the room for all, ValueError where a tar is not the one of the version: its cache would be
+    taken for whole. Finished shards are kept, so an interrupted run goes on.
     """
     shape = embedding_shape(sam)
     card = {
@@ -49,6 +50,8 @@ def embed_version(
         for entry in manifest.shards
         if not is_cached(folder, Path(entry.images).stem, shape, entry.images_sha256)
     ]
+    for entry in pending:
+        dataset.verify_entry(entry)
     images = sum(entry.image_count for entry in pending)
     needed = images * int(np.prod(shape)) * 2
     logger.info(f"{images} images in {len(pending)} shards take {needed / 1e9:.2f} GB in {folder}")

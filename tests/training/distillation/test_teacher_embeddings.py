@@ -77,6 +77,21 @@ def test_embeddings_of_other_images_are_not_mixed_in(
         embed()
 
 
+def test_a_shard_that_is_cut_off_is_told_and_not_taken_for_whole(
+    embed: Callable[..., int], dataset: Dataset, tmp_path: Path
+) -> None:
+    _, last = dataset.read().shards
+    tar = dataset.root / last.images
+    whole = tar.read_bytes()
+    tar.write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(ValueError, match=r"000001\.tar .* is not the file .*: copy it again"):
+        embed()
+    assert not list((tmp_path / "embeddings").glob("*.f16"))
+    tar.write_bytes(whole)
+    assert embed() == 4
+
+
 def test_a_teacher_that_gives_nan_is_refused_and_leaves_no_rows(
     embed: Callable[..., int], teacher: Sam, tmp_path: Path
 ) -> None:
