@@ -24,12 +24,7 @@ MASKS = 110
 
 def compare() -> list[Comparison]:
     """Against segment-anything with the same weights."""
-    image, masks = draw_photo(MASKS)
-    sam = build_sam_vit("vit_b").eval()
-    peer = segment_anything.sam_model_registry["vit_b"]().eval()
-    peer.load_state_dict(official_state_dict(sam))
-    for model in (sam, peer):
-        answer_with(model, masks)
+    sam, peer, image = drawn_models("vit_b")
     settings: dict[str, Any] = {
         "points_per_side": 16,
         "points_per_batch": 16,
@@ -40,6 +35,17 @@ def compare() -> list[Comparison]:
         Comparison("amg", "segment-anything, ViT-B", ours, theirs,
                    equal=ours() == theirs(), n=1, target=3.0)
     ]  # fmt: skip
+
+
+def drawn_models(name: str) -> tuple[nn.Module, nn.Module, np.ndarray]:
+    """Ours and the package's with the same weights, and the image that both answer about."""
+    image, masks = draw_photo(MASKS)
+    sam = build_sam_vit(name).eval()
+    peer = segment_anything.sam_model_registry[name]().eval()
+    peer.load_state_dict(official_state_dict(sam))
+    for model in (sam, peer):
+        answer_with(model, masks)
+    return sam, peer, image
 
 
 def generate_with(

@@ -19,10 +19,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from sam_train.inference.automatic_mask_generator import SamAutomaticMaskGenerator
-from sam_train.modeling.build import build_sam_vit
-from sam_train.modeling.weights.loading import official_state_dict
-from tools.benchmarks.drawing.drawn_photo import draw_photo
-from tools.benchmarks.inference.amg import MASKS, answer_with
+from tools.benchmarks.inference.amg import drawn_models
 
 RUNS = 5
 TARGET_S = 0.5
@@ -35,13 +32,8 @@ Work = Callable[[], Records]
 
 def main() -> None:
     """Prints a line for the peer and for ours in each precision; exits with 1 if masks differ."""
-    image, masks = draw_photo(MASKS)
-    sam = build_sam_vit("vit_h").eval()
-    peer = segment_anything.sam_model_registry["vit_h"]().eval()
-    peer.load_state_dict(official_state_dict(sam))
-    for model in (sam, peer):
-        answer_with(model, masks)
-        model.to("cuda")
+    sam, peer, image = drawn_models("vit_h")
+    sam.to("cuda"), peer.to("cuda")
 
     def ours(**options: Any) -> Work:
         generator = SamAutomaticMaskGenerator(sam, **SETTINGS, **options)
