@@ -67,7 +67,7 @@ class Fit:
         `origin`, the config and its hash, is stored with every checkpoint and with the model.
 
         A finished run returns at once; an interrupted one goes on from its last checkpoint. One
-        that SIGTERM or SIGUSR1 stops saves first, then exits with the status of that signal.
+        that SIGTERM, SIGUSR1 or Ctrl-C stops saves first, then exits with that signal's status.
         """
         output_dir = Path(output_dir)
         self.checkpoints.origin = dict(origin or {})
@@ -114,10 +114,13 @@ class Fit:
     ) -> None:
         """Trains until the end, or raises: SystemExit where the run was asked to stop."""
         check_launch(trainer)
-        with self.checkpoints.stop.caught(), one_sentence_of_ranks():
-            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        try:
+            with self.checkpoints.stop.caught(), one_sentence_of_ranks():
+                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:  # how Lightning ends on a KeyboardInterrupt
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
         if number := self.checkpoints.stop.received:
             logger.warning(
                 f"stopped by {signal.Signals(number).name} after a checkpoint: "

@@ -1,5 +1,6 @@
 """Signals that ask a run to stop, remembered until a step is done."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,14 +8,19 @@ from contextlib import contextmanager
 from multiprocessing.sharedctypes import RawValue
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of a scheduler, at the end of a job's time
+# Those of a scheduler, at the end of a job's time, and Ctrl-C.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopSignals:
-    """Remembers the last stop signal, 0 for none; shared with the ranks that a run forks."""
+    """Remembers the last stop signal, 0 for none; shared with the ranks that a run forks.
+
+    A second Ctrl-C does not wait for the step.
+    """
 
     def __init__(self) -> None:
         self._number = RawValue("i", 0)
+        self._pressed = False  # Ctrl-C, which reaches every process of a terminal by itself
 
     @property
     def received(self) -> int:
@@ -43,4 +49,10 @@ class StopSignals:
                     signal.signal(number, handler)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self._pressed:
+                raise KeyboardInterrupt
+            self._pressed = True
+            if not self.received:
+                os.write(2, b"\nstops after this step and saves; Ctrl-C again: at once\n")
         self._number.value = number

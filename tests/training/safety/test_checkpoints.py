@@ -43,7 +43,7 @@ def steps_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_run_that_a_signal_stops_goes_on_to_the_weights_of_one_that_did_not_stop(
     train: Train, tmp_path: Path, number: int, ranks: int
 ) -> None:
@@ -57,6 +57,14 @@ def test_a_run_that_a_signal_stops_goes_on_to_the_weights_of_one_that_did_not_st
     assert steps_of(tmp_path / "cut") == [5, 4]
     assert not (tmp_path / "cut" / "model.safetensors").exists()
     assert_same_weights(train(tmp_path / "cut", ranks=ranks), whole)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_step(train: Train, tmp_path: Path) -> None:
+    first, second = (Signal(signal.SIGINT, step=3) for _ in range(2))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, first, second)
+    assert steps_of(tmp_path) == [2]
+    assert_same_weights(train(tmp_path), train(tmp_path / "whole"))
 
 
 def test_a_torn_checkpoint_is_told_and_the_one_before_is_used(
