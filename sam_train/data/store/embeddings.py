@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float16
+from jaxtyping import Float, Float16
 from torch import Tensor
 
 from sam_train.data.store.durable import durable_file
@@ -62,6 +62,20 @@ class EmbeddingCache:
                 )
         rows = (self._rows[key] for key in keys)
         return torch.from_numpy(np.stack([array[number] for array, number in rows]))
+
+    def moments(self, images: int = 1000) -> tuple[Float[Tensor, "C h w"], Float[Tensor, "C 1 1"]]:
+        """The mean at every place, and the deviation of every channel from it.
+
+        Of so many `images`, spread over the cache, the same in every call.
+        """
+        keys = list(self._rows)[:: max(len(self) // images, 1)]
+        total = squares = torch.zeros(self.shape, dtype=torch.float64)
+        for key in keys:
+            embedding = self.of([key])[0].double()
+            total, squares = total + embedding, squares + embedding.square()
+        mean = total / len(keys)
+        variance = (squares / len(keys) - mean.square()).mean((1, 2), keepdim=True)
+        return mean.float(), variance.clamp(min=1e-12).sqrt().float()
 
 
 def open_cache(folder: Path, card: dict[str, Any]) -> None:

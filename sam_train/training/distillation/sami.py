@@ -19,6 +19,9 @@ from sam_train.training.step import StepModule
 class SamiPretraining(StepModule):
     """Pre-trains a plain ViT: from a few patches of an image it predicts the teacher's features.
 
+    What is the same in all images, such as a code of positions, is taken off the features, and
+    every channel has a variance of 1, so a loss of 1 tells that nothing was seen.
+
     Only the encoder's patches, positions and blocks learn; its neck and SAM's decoder learn after
     it, in a training with `fit=pretrained`. The defaults of `decoder_*` and `mask_ratio`, the
     share of the patches that is hidden, are the paper's (section 4.1).
@@ -53,6 +56,9 @@ class SamiPretraining(StepModule):
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio is {mask_ratio}; it must be above 0 and below 1")
         self.embeddings = embeddings
+        mean, deviation = embeddings.moments()
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("deviation", deviation, persistent=False)
         self.autoencoder = MaskedAutoencoder(
             encoder,
             feature_dim=embeddings.shape[0],
@@ -75,6 +81,7 @@ class SamiPretraining(StepModule):
         images = images * inside_image(batch["input_sizes"], images.shape[-2:])[:, None]
         features = self.autoencoder(images)
         target = self.embeddings.of(batch["keys"]).to(self.device)
+        target = (target - self.mean) / self.deviation
         losses = embedding_losses(features, target, batch, image_size=self.sam.image_size)
         return {"train/loss": self.learn_mean(losses)}, {}
 

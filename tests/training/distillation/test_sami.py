@@ -44,6 +44,17 @@ def test_pre_training_tells_more_and_more_of_what_the_teacher_sees(
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
+def test_who_sees_nothing_has_a_loss_of_one(module: SamiPretraining, batch: Batch) -> None:
+    for parameter in module.autoencoder.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    batch["input_sizes"][:] = 64  # stretched to the whole frame
+    rows = module.embeddings.of(batch["keys"])
+    varying = (rows != rows[:1]).any(0).any(2).any(1)  # some channels are always zero
+
+    loss = module.learn(batch, 0)[0]["train/loss"]
+    assert loss == pytest.approx(varying.float().mean().item(), abs=1e-3)
+
+
 def test_only_a_quarter_of_the_patches_is_looked_at(module: SamiPretraining) -> None:
     images = torch.randn(1, 3, 64, 64, requires_grad=True)
 

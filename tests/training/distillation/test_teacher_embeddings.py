@@ -117,6 +117,26 @@ def test_an_image_without_an_embedding_is_named(embeddings: EmbeddingCache) -> N
         embeddings.of(["gone"])
 
 
+def test_moments_are_those_of_every_place_and_of_every_channel_around_them(
+    embeddings: EmbeddingCache, batch: Batch
+) -> None:
+    rows = embeddings.of(batch["keys"]).double()
+    expected = (rows - rows.mean(0)).square().mean((0, 2, 3)).sqrt()
+
+    mean, deviation = embeddings.moments()
+    torch.testing.assert_close(mean, rows.mean(0).float())
+    torch.testing.assert_close(deviation.flatten(), expected.float())
+
+
+def test_moments_of_a_few_images_are_of_images_from_the_whole_cache(
+    embeddings: EmbeddingCache, batch: Batch
+) -> None:
+    first_of_each_shard = batch["keys"][::2]
+
+    mean, _ = embeddings.moments(images=2)
+    torch.testing.assert_close(mean, embeddings.of(first_of_each_shard).float().mean(0))
+
+
 def test_a_folder_without_embeddings_says_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"python -m tools\.embed DATASET"):
         EmbeddingCache(tmp_path)
