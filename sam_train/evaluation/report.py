@@ -1,6 +1,7 @@
 """What an evaluation leaves: report.json, and one HTML page that stands alone."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,11 @@ def origin_facts(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def summary_lines(report: Mapping[str, Any]) -> str:
     """The tables for the terminal: for each protocol a line per set and their mean."""
+    room = shutil.get_terminal_size((120, 24)).columns
     tables = [
         line
         for name, found in report["protocols"].items()
-        for line in (f"[{name}]", *table_lines(found))
+        for line in (f"[{name}]", *table_lines(found, room))
     ]
     counts = left_out(report["left_out"])
     said = [f"left out: {counts}; see bad_samples.jsonl"] if counts else []
@@ -82,19 +84,27 @@ def left_out(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
-def table_lines(summary: Mapping[str, Any]) -> list[str]:
-    """One protocol's table: a line per set and their mean."""
-    names = table_columns(summary)
+def table_lines(summary: Mapping[str, Any], room: int) -> list[str]:
+    """One protocol's table: a line per set and their mean, columns below others beyond `room`."""
     sets = [*summary["sets"].items(), ("mean", summary["mean"])]
-    width = max(len(name) for name, _ in sets)
-    widths = [max(8, len(name)) for name in names]
-    heads = " ".join(f"{name:>{size}}" for name, size in zip(names, widths, strict=True))
-    lines = [f"{'set':{width}} {'masks':>6} {heads}"]
-    for name, row in sets:
-        texts = (number_text(row.get(key)) for key in names)
-        cells = " ".join(f"{text:>{size}}" for text, size in zip(texts, widths, strict=True))
-        lines.append(f"{name:{width}} {row['masks']:6d} {cells}")
+    labels = aligned(["set", *(name for name, _ in sets)], "<")
+    columns = [
+        aligned([name, *(number_text(row.get(name)) for _, row in sets)], ">")
+        for name in ["masks", *table_columns(summary)]
+    ]
+    lines: list[str] = []
+    while columns:
+        block = [labels, columns.pop(0)]
+        while columns and sum(len(column[0]) + 1 for column in [*block, columns[0]]) <= room:
+            block.append(columns.pop(0))
+        lines += [" ".join(cells) for cells in zip(*block, strict=True)]
     return lines
+
+
+def aligned(texts: Sequence[str], side: str) -> list[str]:
+    """The cells of a column, as wide as the longest."""
+    width = max(map(len, texts))
+    return [f"{text:{side}{width}}" for text in texts]
 
 
 def number_text(value: float | int | None) -> str:

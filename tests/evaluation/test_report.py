@@ -114,11 +114,25 @@ def test_the_terminal_shows_a_line_for_each_set():
     row = {"set": "a", "key": "k", "mask_id": 0, "area": 9, "iou_at_1": 0.5, "iou_box": 0.7}
     row["predicted_iou_at_1"] = 0.5
 
-    head, line, mean = table_lines(table(ClickProtocol(clicks=[1]), [row]))
+    head, line, mean = table_lines(table(ClickProtocol(clicks=[1]), [row]), room=80)
 
     assert head.split() == ["set", "masks", "iou_at_1", "iou_box", "calibration_error"]
     assert line.split() == ["a", "1", "0.500", "0.700", "0.000"]
     assert mean.split()[1:] == line.split()[1:]
+
+
+def test_columns_beyond_the_width_of_the_terminal_are_shown_below():
+    row = {"set": "a", "key": "k", "mask_id": 0, "area": 9, "iou_at_1": 0.5, "iou_box": 0.7}
+    row["predicted_iou_at_1"] = 0.5
+    summary = table(ClickProtocol(clicks=[1]), [row])
+
+    lines = table_lines(summary, room=20)
+    assert [line.split() for line in lines[:4]] == [
+        ["set", "masks", "iou_at_1"], ["a", "1", "0.500"], ["mean", "1", "0.500"],
+        ["set", "iou_box"],
+    ]  # fmt: skip
+    assert max(map(len, lines[:6])) <= 20
+    assert len(table_lines(summary, room=1)) == 3 * 4  # a column at least
 
 
 def test_examples_take_the_sets_in_turn(tmp_path):
