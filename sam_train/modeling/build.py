@@ -13,6 +13,7 @@ from sam_train.modeling.efficient_sam import (
     EfficientSam,
     PointEncoder,
 )
+from sam_train.modeling.image_encoder.detailed_vit import ImageEncoderDetailed
 from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.image_encoder.pyramid import ImageEncoderPyramid
 from sam_train.modeling.image_encoder.timm_trunk import WEIGHT_OPTIONS, ImageEncoderTimm
@@ -86,20 +87,34 @@ def build_sam_tiny(
         channels=tuple(channels),
         drop_path_rate=drop_path_rate,
     )
-    sam = assemble(
-        image_encoder,
-        dim=dim,
-        depth=2,
-        num_heads=4,
-        mlp_dim=4 * dim,
-        dropout=dropout,
-        draws_prompts=True,
-    )
-    sam.start_from_positions()
+    sam = assemble_tiny(image_encoder, dim=dim, dropout=dropout)
     options: dict[str, Any] = {"image_size": image_size, "dim": dim}
     if tuple(channels) != TINY_CHANNELS:
         options["channels"] = list(channels)
     return ready(sam, checkpoint, recipe=("tiny", options))
+
+
+def build_sam_tiny_plain(
+    checkpoint: str | Path | None = None,
+    *,
+    image_size: int = 256,
+    dim: int = 128,
+    drop_path_rate: float = 0.0,
+    dropout: float = 0.0,
+) -> Sam:
+    """Builds `tiny` with the plain ViT of EfficientSAM-Ti. `image_size` is a multiple of 16."""
+    check_image_size(image_size, 16, "the patch size")
+    embed_dim, num_heads = PLAIN_SIZES["efficient_sam_ti"]
+    image_encoder = ImageEncoderDetailed(
+        image_size,
+        embed_dim,
+        out_chans=dim,
+        depth=12,
+        num_heads=num_heads,
+        drop_path_rate=drop_path_rate,
+    )
+    sam = assemble_tiny(image_encoder, dim=dim, dropout=dropout)
+    return ready(sam, checkpoint, recipe=("tiny_plain", {"image_size": image_size, "dim": dim}))
 
 
 def build_mobile_sam(
@@ -201,6 +216,21 @@ def assemble(
     return Sam(image_encoder, prompt_encoder, mask_decoder)
 
 
+def assemble_tiny(image_encoder: nn.Module, *, dim: int, dropout: float) -> Sam:
+    """Puts a decoder on an image encoder that learns from few images: it draws its prompts."""
+    sam = assemble(
+        image_encoder,
+        dim=dim,
+        depth=2,
+        num_heads=4,
+        mlp_dim=4 * dim,
+        dropout=dropout,
+        draws_prompts=True,
+    )
+    sam.start_from_positions()
+    return sam
+
+
 def assemble_efficient(
     image_encoder: nn.Module,
     *,
@@ -255,5 +285,6 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
     "efficient_sam_ti": partial(build_efficient_sam, "efficient_sam_ti"),
     "efficient_sam_s": partial(build_efficient_sam, "efficient_sam_s"),
     "tiny": build_sam_tiny,
+    "tiny_plain": build_sam_tiny_plain,
     "timm": build_sam_timm,
 }

@@ -57,11 +57,12 @@ class Sam(nn.Module):
     def start_from_positions(self) -> None:
         """Initialises a model that is trained from nothing, so that distance is what it knows.
 
-        The image embedding starts as its positional code with a little content, tokens start
-        small, attention as a kernel of distance (`TwoWayTransformer.start_as_distance_kernel`).
-        Masks end where a box does, in a model that draws its prompts.
+        The image embedding starts as its positional code, if there is one, with a little content,
+        tokens start small, attention as a kernel of distance
+        (`TwoWayTransformer.start_as_distance_kernel`). Masks end where a box does, in a model that
+        draws its prompts.
         """
-        self.image_encoder.pos_embed.copy_(self.prompt_encoder.get_dense_pe())
+        self.image_encoder.start_from(self.prompt_encoder.get_dense_pe())
         self.image_encoder.neck[-1].weight.fill_(START_CONTENT)
         for module in self.modules():
             if isinstance(module, nn.Embedding):

@@ -24,6 +24,7 @@ def test_the_default_model_is_vit_h() -> None:
     [
         ("tiny", {"image_size": 64}),
         ("tiny", {"image_size": 96, "dim": 32}),
+        ("tiny_plain", {"image_size": 48, "dim": 32}),
         ("vit_b", {"image_size": 512, "decoder_depth": 3}),
         ("mobile_sam", {"image_size": 64}),
         ("efficient_sam_s", {"image_size": 64}),
@@ -34,7 +35,7 @@ def test_the_default_model_is_vit_h() -> None:
     ],
 )
 def test_the_recipe_builds_the_model_again(name: str, options: dict[str, Any]) -> None:
-    with torch.device("cpu" if name in ("tiny", "timm") else "meta"):
+    with torch.device("cpu" if name in ("tiny", "tiny_plain", "timm") else "meta"):
         sam = sam_model_registry[name](**options)
         recipe, arguments = sam.recipe
         again = sam_model_registry[recipe](**arguments)

@@ -16,6 +16,9 @@ class PlacesInside:
         norm = self.neck[-1].weight
         return norm.new_zeros(1, len(norm), self.embedding_size, self.embedding_size)
 
+    def start_from(self, code: Float[Tensor, "1 C h w"]) -> None:
+        """Does nothing: there is no code to start from."""
+
 
 class LayersOfBlocks(PlacesInside):
     """Of a ViT, to whose patches positions are added before the blocks."""
@@ -46,6 +49,10 @@ class OneLayer:
     def position_code(self) -> Float[Tensor, "1 C h w"]:
         """What is added to the embedding of every image."""
         return self.pos_embed
+
+    def start_from(self, code: Float[Tensor, "1 C h w"]) -> None:
+        """Starts with this code of positions."""
+        self.pos_embed.copy_(code)
 
     def layer_of(self, name: str) -> int:
         """All of it is one layer: trunks differ too much for one rule of layer-wise decay."""

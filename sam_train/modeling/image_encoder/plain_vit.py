@@ -52,11 +52,15 @@ class ImageEncoderPlain(LayersOfBlocks, nn.Module):
         self.neck = sam_neck(embed_dim, out_chans)
 
     def forward(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B C h w"]:
+        return self.neck(self.look(x))
+
+    def look(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D h w"]:
+        """What the last block makes of every patch."""
         size = (x.shape[-2] // PATCH, x.shape[-1] // PATCH)
         tokens = self.embed_patches(x) + self.positions(size)
         for block in self.blocks:
             tokens = block(tokens)
-        return self.neck(tokens.transpose(1, 2).unflatten(2, size))
+        return tokens.transpose(1, 2).unflatten(2, size)
 
     def embed_patches(self, x: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B hw C"]:
         """A token for each patch, row by row, that does not know yet where it is."""

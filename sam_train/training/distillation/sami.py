@@ -1,5 +1,6 @@
 """Masked-image pre-training that predicts a teacher's features: SAMI (EfficientSAM, section 3)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,8 +24,10 @@ class SamiPretraining(StepModule):
     every channel has a variance of 1, so a loss of 1 tells that nothing was seen.
 
     Only the encoder's patches, positions and blocks learn; its neck and SAM's decoder learn after
-    it, in a training with `fit=pretrained`. The defaults of `decoder_*` and `mask_ratio`, the
-    share of the patches that is hidden, are the paper's (section 4.1).
+    it, in a training with `fit=pretrained`. `autoencoder` makes a `MaskedAutoencoder` of the
+    encoder and the width of the teacher's features. An image is predicted
+    from several `views` of it at once, which repeats neither its reading nor the teacher's
+    features (repeated sampling, Feichtenhofer et al. 2022, section 3).
     """
 
     def __init__(
@@ -32,11 +35,9 @@ class SamiPretraining(StepModule):
         sam: Sam,
         *,
         embeddings: EmbeddingCache,
+        autoencoder: Callable[..., "MaskedAutoencoder"],
         optimization: Optimization,
-        decoder_dim: int = 512,
-        decoder_depth: int = 8,
-        decoder_heads: int = 16,
-        mask_ratio: float = 0.75,
+        views: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__(sam, optimization=optimization, seed=seed)
@@ -44,7 +45,7 @@ class SamiPretraining(StepModule):
         if not isinstance(encoder, ImageEncoderPlain):
             raise ValueError(
                 f"SAMI pre-trains a plain ViT, not a {type(encoder).__name__}: choose "
-                "model=efficient_sam_ti or efficient_sam_s"
+                "model=tiny_plain, efficient_sam_ti or efficient_sam_s"
             )
         grid = (encoder.embedding_size, encoder.embedding_size)
         if embeddings.shape[1:] != grid:
@@ -53,20 +54,14 @@ class SamiPretraining(StepModule):
                 f"{embeddings.shape[1:]}, the student's are on {grid}: give both one image_size"
             )
         check_aspect(sam, embeddings)
-        if not 0 < mask_ratio < 1:
-            raise ValueError(f"mask_ratio is {mask_ratio}; it must be above 0 and below 1")
+        if views < 1:
+            raise ValueError(f"views is {views}; an image must be looked at once at least")
+        self.views = views
         self.embeddings = embeddings
         mean, deviation = embeddings.moments()
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("deviation", deviation, persistent=False)
-        self.autoencoder = MaskedAutoencoder(
-            encoder,
-            feature_dim=embeddings.shape[0],
-            dim=decoder_dim,
-            depth=decoder_depth,
-            heads=decoder_heads,
-            mask_ratio=mask_ratio,
-        )
+        self.autoencoder = autoencoder(encoder, feature_dim=embeddings.shape[0])
 
     @property
     def learner(self) -> nn.Module:
@@ -79,18 +74,21 @@ class SamiPretraining(StepModule):
     def learn(self, batch: Batch, step: int) -> tuple[dict[str, float], dict[str, Any]]:
         images = (batch["images"] - self.sam.pixel_mean) / self.sam.pixel_std
         images = images * inside_image(batch["input_sizes"], images.shape[-2:])[:, None]
-        features = self.autoencoder(images)
         target = self.embeddings.of(batch["keys"]).to(self.device)
         target = (target - self.mean) / self.deviation
-        losses = embedding_losses(features, target, batch, image_size=self.sam.image_size)
-        return {"train/loss": self.learn_mean(losses)}, {}
+        losses = [
+            embedding_losses(features, target, batch, image_size=self.sam.image_size)
+            for features in self.autoencoder(images.repeat(self.views, 1, 1, 1)).chunk(self.views)
+        ]
+        return {"train/loss": self.learn_mean(torch.stack(losses).mean(0))}, {}
 
 
 class MaskedAutoencoder(nn.Module):
     """An encoder of the visible patches and a cross-attention decoder of the hidden ones.
 
     Queries are the hidden tokens alone; keys and values are all tokens. What the encoder makes
-    of the visible ones is not decoded, it stands as it is (EfficientSAM, section 3.2).
+    of the visible ones is not decoded, it stands as it is (EfficientSAM, section 3.2). The
+    defaults, with the share of the patches that is hidden, are the paper's (section 4.1).
     """
 
     def __init__(
@@ -98,12 +96,14 @@ class MaskedAutoencoder(nn.Module):
         image_encoder: ImageEncoderPlain,
         *,
         feature_dim: int,
-        dim: int,
-        depth: int,
-        heads: int,
-        mask_ratio: float,
+        dim: int = 512,
+        depth: int = 8,
+        heads: int = 16,
+        mask_ratio: float = 0.75,
     ) -> None:
         super().__init__()
+        if not 0 < mask_ratio < 1:
+            raise ValueError(f"mask_ratio is {mask_ratio}; it must be above 0 and below 1")
         self.image_encoder = image_encoder
         self.mask_ratio = mask_ratio
         width = image_encoder.pos_embed.shape[-1]

@@ -1,9 +1,13 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from timm.models.vision_transformer_sam import Attention
-from torch import Tensor
+from torch import Tensor, nn
 
 from sam_train.modeling.build import build_sam_tiny
+from sam_train.modeling.image_encoder.detailed_vit import ImageEncoderDetailed
+from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.image_encoder.pyramid import ImageEncoderPyramid
 from sam_train.modeling.image_encoder.vit import (
     CPU_TERMS,
@@ -20,6 +24,11 @@ from sam_train.modeling.sam import Sam
 
 def small_pyramid() -> ImageEncoderPyramid:
     return ImageEncoderPyramid(64, "resnet18d", out_chans=16, channels=(8, 8, 8, 8)).eval()
+
+
+def small_detailed() -> ImageEncoderDetailed:
+    torch.manual_seed(0)
+    return ImageEncoderDetailed(64, 32, depth=2, num_heads=2, out_chans=16).eval()
 
 
 def small_vit() -> ImageEncoderViT:
@@ -50,8 +59,26 @@ def test_a_pyramid_starts_without_details() -> None:
     assert not small_pyramid()(torch.randn(1, 3, 64, 64))[:, 16 : 4 * 16].any()
 
 
-def test_affinity_features_are_unit_vectors_at_stride_4() -> None:
-    encoder = small_pyramid()
+def test_a_detailed_vit_gives_what_a_pyramid_gives() -> None:
+    encoder = small_detailed()
+    embedding = encoder(torch.randn(2, 3, 64, 64))
+    assert embedding.shape == small_pyramid()(torch.zeros(2, 3, 64, 64)).shape
+    assert not embedding[:, 16 : 4 * 16].any()
+    embedding.square().sum().backward()
+    assert encoder.details.weight.grad is not None
+
+
+def test_the_neck_of_a_detailed_vit_gives_the_embedding_of_a_plain_one() -> None:
+    encoder, images = small_detailed(), torch.randn(1, 3, 64, 64)
+    plain = ImageEncoderPlain(64, 32, depth=2, num_heads=2, out_chans=16)
+    names = plain.state_dict().keys()
+    plain.load_state_dict({k: v for k, v in encoder.state_dict().items() if k in names})
+    torch.testing.assert_close(encoder(images)[:, :16], plain(images))
+
+
+@pytest.mark.parametrize("build", [small_pyramid, small_detailed])
+def test_affinity_features_are_unit_vectors_at_stride_4(build: Callable[[], nn.Module]) -> None:
+    encoder = build()
     embedding = encoder(torch.randn(2, 3, 64, 64))
     affinity = unfold_twice(embedding[:, 4 * 16 :])
     assert affinity.shape == (2, encoder.affinity_dim, 16, 16)

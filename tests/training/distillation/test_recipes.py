@@ -20,7 +20,7 @@ RECIPES = {
     "distill_encoder": OF_TEACHER + ["callbacks=distillation"],
     "distill_prompts": OF_TEACHER,
     "pretrain_sami": PLAIN
-    + ["callbacks=distillation", "fit.module.decoder_dim=48", "fit.module.decoder_heads=3"],
+    + ["callbacks=distillation", "fit.module.autoencoder.dim=48", "fit.module.autoencoder.heads=3"],
 }
 
 

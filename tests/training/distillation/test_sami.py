@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from sam_train.training.distillation.sami import MaskedAutoencoder, SamiPretrain
 from sam_train.training.optim import Optimization
 from sam_train.training.start.pretrained_start import PretrainedStart
 
+SMALL = partial(MaskedAutoencoder, dim=32, depth=1, heads=2)
+
 
 @pytest.fixture
 def plain() -> Sam:
@@ -23,12 +26,7 @@ def plain() -> Sam:
 @pytest.fixture
 def module(plain: Sam, stretched: EmbeddingCache, optimization: Optimization) -> SamiPretraining:
     return SamiPretraining(
-        plain,
-        embeddings=stretched,
-        optimization=optimization,
-        decoder_dim=32,
-        decoder_depth=1,
-        decoder_heads=2,
+        plain, embeddings=stretched, autoencoder=SMALL, optimization=optimization
     )
 
 
@@ -81,18 +79,45 @@ def test_a_visible_patch_is_told_at_its_own_place(plain: Sam) -> None:
     assert changed.nonzero().tolist() == [[1, 2]]
 
 
+def test_the_views_of_an_image_are_the_mean_of_their_losses(
+    plain: Sam, stretched: EmbeddingCache, optimization: Optimization, batch: Batch
+) -> None:
+    module = SamiPretraining(
+        plain, embeddings=stretched, autoencoder=SMALL, optimization=optimization, views=3
+    )
+    torch.manual_seed(0)
+    three = module.learn(batch, 0)[0]["train/loss"]
+
+    module.views = 1
+    batch = batch | {"images": batch["images"].repeat(3, 1, 1, 1), "keys": 3 * batch["keys"]}
+    batch["input_sizes"] = batch["input_sizes"].repeat(3, 1)
+    torch.manual_seed(0)
+    assert module.learn(batch, 0)[0]["train/loss"] == pytest.approx(three, rel=1e-5)
+
+
+def test_an_image_is_looked_at_once_at_least(
+    plain: Sam, stretched: EmbeddingCache, optimization: Optimization
+) -> None:
+    with pytest.raises(ValueError, match="views is 0"):
+        SamiPretraining(
+            plain, embeddings=stretched, autoencoder=SMALL, optimization=optimization, views=0
+        )
+
+
 def test_another_encoder_than_a_plain_vit_is_refused(
     student: Sam, embeddings: EmbeddingCache, optimization: Optimization
 ) -> None:
     with pytest.raises(ValueError, match="pre-trains a plain ViT, not a ImageEncoderPyramid"):
-        SamiPretraining(student, embeddings=embeddings, optimization=optimization)
+        SamiPretraining(
+            student, embeddings=embeddings, autoencoder=SMALL, optimization=optimization
+        )
 
 
 def test_a_teacher_that_saw_the_images_padded_is_refused(
     plain: Sam, embeddings: EmbeddingCache, optimization: Optimization
 ) -> None:
     with pytest.raises(ValueError, match=r"padded .* sees them stretched: .* and with --stretch"):
-        SamiPretraining(plain, embeddings=embeddings, optimization=optimization)
+        SamiPretraining(plain, embeddings=embeddings, autoencoder=SMALL, optimization=optimization)
 
 
 def test_a_training_starts_from_the_encoder_of_another_run(tmp_path: Path) -> None:
