@@ -21,6 +21,7 @@ class StopSignals:
     def __init__(self) -> None:
         self._number = RawValue("i", 0)
         self._pressed = False  # Ctrl-C, which reaches every process of a terminal by itself
+        self._pid = os.getpid()  # not that of ranks and loaders that are forked from here
 
     @property
     def received(self) -> int:
@@ -53,6 +54,6 @@ class StopSignals:
             if self._pressed:
                 raise KeyboardInterrupt
             self._pressed = True
-            if not self.received:
+            if os.getpid() == self._pid:
                 os.write(2, b"\nstops after this step and saves; Ctrl-C again: at once\n")
         self._number.value = number

@@ -1,9 +1,11 @@
-"""Starts the image encoder from that of another model, such as one that was pre-trained."""
+"""Starts parts of a model from those of others: a pre-trained encoder, a teacher's decoder."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import nn
 
 from sam_train.modeling.checkpoint import load_model
 from sam_train.modeling.sam import Sam
@@ -21,14 +23,30 @@ class PretrainedStart:
 
     def __call__(self, sam: Sam) -> None:
         """Changes the model in place; raises ValueError if the encoders are not built alike."""
-        encoder = load_model(Path(self.source)).image_encoder.state_dict()
-        difference = first_difference(sam.image_encoder.state_dict(), encoder)
-        if difference:
-            raise ValueError(
-                f"{self.source} has another image encoder ({difference}): choose the model that "
-                "was pre-trained"
-            )
-        sam.image_encoder.load_state_dict(encoder)
-        logger.info(f"the image encoder is that of {self.source}")
+        take_over(self.source, sam, ["image_encoder"], instead="the model that was pre-trained")
         if self.decoder_start:
             self.decoder_start(sam)
+
+
+@dataclass(frozen=True)
+class DecoderStart:
+    """Takes prompt encoder and decoder of a file written by `save_model`, such as a teacher's."""
+
+    source: str
+
+    def __call__(self, sam: Sam) -> None:
+        """Changes the model in place; raises ValueError if the decoders are not built alike."""
+        parts = ["prompt_encoder", "mask_decoder"]
+        take_over(self.source, sam, parts, instead="a model that differs in the image encoder")
+
+
+def take_over(source: str, sam: Sam, parts: list[str], *, instead: str) -> None:
+    """Gives a model parts of another, all or none; ValueError if these are not built alike."""
+    own, other = (
+        nn.ModuleDict({part: getattr(model, part) for part in parts})
+        for model in (sam, load_model(Path(source)))
+    )
+    if difference := first_difference(own.state_dict(), other.state_dict()):
+        raise ValueError(f"{source} is built otherwise ({difference}): choose {instead}")
+    own.load_state_dict(other.state_dict())
+    logger.info(f"{' and '.join(parts)} as in {source}")

@@ -1,5 +1,4 @@
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.sam import Sam
 from sam_train.training.distillation.sami import MaskedAutoencoder, SamiPretraining
 from sam_train.training.optim import Optimization
-from sam_train.training.start.pretrained_start import PretrainedStart
 
 SMALL = partial(MaskedAutoencoder, dim=32, depth=1, heads=2)
 
@@ -118,20 +116,3 @@ def test_a_teacher_that_saw_the_images_padded_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"padded .* sees them stretched: .* and with --stretch"):
         SamiPretraining(plain, embeddings=embeddings, autoencoder=SMALL, optimization=optimization)
-
-
-def test_a_training_starts_from_the_encoder_of_another_run(tmp_path: Path) -> None:
-    from sam_train.modeling.build import build_sam_tiny
-    from sam_train.modeling.checkpoint import save_model
-
-    before, after = (build_sam_tiny(image_size=64, dim=32) for _ in range(2))
-    file = tmp_path / "model.safetensors"
-    save_model(before, file, model=before.recipe[0], config=before.recipe[1])
-    started: list[Sam] = []
-
-    PretrainedStart(str(file), started.append)(after)
-
-    torch.testing.assert_close(after.image_encoder.state_dict(), before.image_encoder.state_dict())
-    assert started == [after]
-    with pytest.raises(ValueError, match="another image encoder"):
-        PretrainedStart(str(file))(build_sam_tiny(image_size=64, dim=64))
