@@ -15,8 +15,9 @@ from sam_train.inference.model_card import model_card, results_of
 from sam_train.inference.onnx_model import OnnxSam, load_onnx, open_session
 from sam_train.inference.predictor import SamPredictor
 from sam_train.interaction.prompts import Prompts
-from sam_train.modeling.build import assemble, assemble_efficient, build_sam_tiny
+from sam_train.modeling.build import assemble, assemble_efficient, assemble_tiny, build_sam_tiny
 from sam_train.modeling.image_encoder import vit
+from sam_train.modeling.image_encoder.detailed_vit import ImageEncoderDetailed
 from sam_train.modeling.image_encoder.plain_vit import ImageEncoderPlain
 from sam_train.modeling.image_encoder.vit import ImageEncoderViT
 from sam_train.modeling.sam import Sam
@@ -38,6 +39,9 @@ def small_model(family: str) -> Sam:
             SIDE, 16, depth=1, num_heads=2, global_attn_indexes=(0,), out_chans=16
         )
         sam = assemble(encoder, **width)
+    elif family == "detailed":
+        encoder = ImageEncoderDetailed(SIDE, 16, depth=1, num_heads=2, out_chans=16)
+        sam = assemble_tiny(encoder, dim=16, dropout=0.0)
     else:
         plain = ImageEncoderPlain(SIDE, 16, depth=1, num_heads=2, out_chans=16)
         sam = assemble_efficient(plain, **width)
@@ -55,6 +59,7 @@ def small_model(family: str) -> Sam:
     params=[
         pytest.param("vit", marks=pytest.mark.slow),
         pytest.param("tiny", marks=pytest.mark.slow),
+        pytest.param("detailed", marks=pytest.mark.slow),
         pytest.param("efficient", marks=pytest.mark.slow),
     ],
 )
