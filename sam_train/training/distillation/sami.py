@@ -24,10 +24,10 @@ class SamiPretraining(StepModule):
     every channel has a variance of 1, so a loss of 1 tells that nothing was seen.
 
     Only the encoder's patches, positions and blocks learn; its neck and SAM's decoder learn after
-    it, in a training with `fit=pretrained`. `autoencoder` makes a `MaskedAutoencoder` of the
-    encoder and the width of the teacher's features. An image is predicted
-    from several `views` of it at once, which repeats neither its reading nor the teacher's
-    features (repeated sampling, Feichtenhofer et al. 2022, section 3).
+    it, in a training with `fit=pretrained` or `pretrained_parts`. `autoencoder` makes a
+    `MaskedAutoencoder` of the encoder and the width of the teacher's features. An image is
+    predicted from several `views` of it at once, which repeats neither its reading nor the
+    teacher's features (repeated sampling, Feichtenhofer et al. 2022, section 3).
     """
 
     def __init__(
