@@ -33,7 +33,8 @@ Work = Callable[[], Records]
 def main() -> None:
     """Prints a line for the peer and for ours in each precision; exits with 1 if masks differ."""
     sam, peer, image = drawn_models("vit_h")
-    sam.to("cuda"), peer.to("cuda")
+    for model in (sam, peer):
+        model.to("cuda")
 
     def ours(**options: Any) -> Work:
         generator = SamAutomaticMaskGenerator(sam, **SETTINGS, **options)
